@@ -1,0 +1,70 @@
+/**
+ * The contract between the primitives and a database. It is synchronous throughout:
+ * when a call returns, its work is done; no method returns a Promise.
+ *
+ * `Generation` and `WriterLog` are written against this and nothing else. The cases of
+ * `agent-store/testing` say in full what a backend must do; `docs/writing-a-backend.md`
+ * is the guide.
+ *
+ * @module
+ */
+
+/**
+ * What a cell holds and what a parameter may be: Null, Int (64-bit, always a `bigint`
+ * when read, so that nothing is lost beyond 2^53), Real, Text, Blob.
+ */
+export type Value = null | bigint | number | string | Uint8Array
+
+/** One row, its cells in the order of the columns. */
+export type Row = readonly Value[]
+
+/** The SQL that a backend speaks, for the few places where the common subset is not enough. */
+export type Dialect = 'sqlite'
+
+/** A pluggable, synchronous database. SQL has `?` placeholders, one statement a call. */
+export interface Backend extends Disposable {
+  readonly dialect: Dialect
+
+  /** Whether a transaction or snapshot is open on this connection, by whomever it was begun. */
+  readonly inTransaction: boolean
+
+  /**
+   * Run one statement that returns no rows.
+   * @returns the number of rows it inserted, updated or deleted.
+   * @throws TypeError for a statement that returns rows (use {@link Backend.query}), for more
+   * than one statement, and for transaction control (use {@link Backend.transaction}).
+   */
+  exec(sql: string, params?: readonly Value[]): number
+
+  /** Run one statement and return all its rows; also for `RETURNING`. */
+  query(sql: string, params?: readonly Value[]): Row[]
+
+  /**
+   * The rows one at a time, in bounded memory. The statement runs as long as the iterator
+   * is neither finished nor returned from (a `break` in `for…of` is enough).
+   */
+  iterate(sql: string, params?: readonly Value[]): IterableIterator<Row>
+
+  /**
+   * Run `work` in a write transaction that excludes other writers from its start, and
+   * commit it durably; a throw rolls it back and passes through. A call inside another
+   * transaction is a savepoint of it.
+   * @throws TypeError when `work` is asynchronous (rolled back), or inside a snapshot.
+   */
+  transaction<T>(work: () => T): T
+
+  /**
+   * Run `work` on one unchanging state of the database. It cannot write. Inside a
+   * transaction it sees that transaction.
+   */
+  snapshot<T>(work: () => T): T
+
+  /**
+   * Run `action` once the work at hand is durable: at once outside a transaction, else
+   * after the outermost commit, and never if a rollback undoes what is being done.
+   */
+  afterCommit(action: () => void): void
+
+  /** Give back what the backend holds. Closing again does nothing. */
+  close(): void
+}

@@ -1,0 +1,154 @@
+/**
+ * One entry of a writer's log, and the JSON forms of entries and commit events:
+ * integers as decimal strings, hashes as lower-case hex, payloads as base64.
+ *
+ * @module
+ */
+import { checkBytes, checkInt64, checkText, typeName } from './arguments.ts'
+import type { CommitEvent as Event } from './doorbell.ts'
+import { quote } from './errors.ts'
+
+/** One entry. Its bytes are the reader's own copy. */
+export interface Entry {
+  readonly stream: string
+  readonly writer: string
+  /** From 1, without gaps within `(stream, writer)`. */
+  readonly seq: bigint
+  /** The previous entry's `contentHash`; `null` for `seq` 1. */
+  readonly prevHash: Uint8Array | null
+  /** `BLAKE3(prevHash? || payload)`, 32 bytes. */
+  readonly contentHash: Uint8Array
+  readonly payload: Uint8Array
+}
+
+/** How far a log reaches. Pin both: a hash alone does not say how many entries led to it. */
+export interface Head {
+  readonly seq: bigint
+  readonly contentHash: Uint8Array
+}
+
+/** A head, and the log whose head it is. */
+export interface LogHead extends Head {
+  readonly stream: string
+  readonly writer: string
+}
+
+/** The JSON form of a commit event. */
+export interface CommitEventJson {
+  readonly stream: string
+  readonly writer: string
+  /** Decimal. */
+  readonly seq: string
+  /** 64 lower-case hex digits. */
+  readonly contentHash: string
+}
+
+/** The JSON form of an entry. */
+export interface EntryJson extends CommitEventJson {
+  readonly prevHash: string | null
+  /** Base64. */
+  readonly payload: string
+}
+
+/** The JSON form of `event`; an entry will do. */
+export function commitEventToJson(event: Event): CommitEventJson {
+  return {
+    stream: event.stream,
+    writer: event.writer,
+    seq: String(event.seq),
+    contentHash: hex(event.contentHash),
+  }
+}
+
+/** Back from the JSON form. @throws TypeError, RangeError that name the field. */
+export function commitEventFromJson(json: unknown): Event {
+  const fields = object(json)
+  const { stream, writer } = fields
+  checkText('stream', stream)
+  checkText('writer', writer)
+  return {
+    stream,
+    writer,
+    seq: parseSeq(fields['seq']),
+    contentHash: parseHash('contentHash', fields['contentHash']),
+  }
+}
+
+/** The JSON form of `entry`. */
+export function entryToJson(entry: Entry): EntryJson {
+  return {
+    ...commitEventToJson(entry),
+    prevHash: entry.prevHash === null ? null : hex(entry.prevHash),
+    payload: Buffer.from(entry.payload).toString('base64'),
+  }
+}
+
+/**
+ * Back from the JSON form. The hash is not recomputed: compare with `chainHash`.
+ * @throws TypeError, RangeError that name the field.
+ */
+export function entryFromJson(json: unknown): Entry {
+  const fields = object(json)
+  const { prevHash, payload } = fields
+  const event = commitEventFromJson(fields)
+  if ((prevHash === null) !== (event.seq === 1n)) {
+    throw new RangeError(`prevHash must be null for seq 1 and only there, got ${quote(prevHash)}`)
+  }
+  return {
+    ...event,
+    prevHash: prevHash === null ? null : parseHash('prevHash', prevHash),
+    payload: parseBase64(payload),
+  }
+}
+
+/** Lower-case hex. @internal */
+export function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('hex')
+}
+
+/** A head as a caller passes it. @internal */
+export function checkHead(argument: string, head: unknown): asserts head is Head {
+  if (typeof head !== 'object' || head === null) {
+    throw new TypeError(`${argument} must be { seq, contentHash }, got ${typeName(head)}`)
+  }
+  const { seq, contentHash } = head as Partial<Head>
+  checkInt64(`${argument}.seq`, seq, 1n)
+  checkBytes(`${argument}.contentHash`, contentHash, 32)
+}
+
+/** Whether two heads are the same point of the same chain. @internal */
+export function sameHead(a: Head | null, b: Head | null): boolean {
+  if (a === null || b === null) return a === b
+  return a.seq === b.seq && Buffer.compare(a.contentHash, b.contentHash) === 0
+}
+
+function object(json: unknown): Record<string, unknown> {
+  if (typeof json !== 'object' || json === null) {
+    throw new TypeError(`json must be an object, got ${typeName(json)}`)
+  }
+  return json as Record<string, unknown>
+}
+
+function parseSeq(value: unknown): bigint {
+  if (typeof value !== 'string' || !/^[1-9][0-9]*$/.test(value)) {
+    throw new TypeError(`seq must be a decimal string from 1, got ${quote(value)}`)
+  }
+  const seq = BigInt(value)
+  checkInt64('seq', seq, 1n)
+  return seq
+}
+
+function parseHash(field: string, value: unknown): Uint8Array {
+  if (typeof value !== 'string' || !/^[0-9a-f]{64}$/.test(value)) {
+    throw new TypeError(`${field} must be 64 lower-case hex digits, got ${quote(value)}`)
+  }
+  return new Uint8Array(Buffer.from(value, 'hex'))
+}
+
+function parseBase64(value: unknown): Uint8Array {
+  if (typeof value === 'string') {
+    const bytes = Buffer.from(value, 'base64')
+    if (bytes.toString('base64') === value) return new Uint8Array(bytes)
+  }
+  throw new TypeError(`payload must be base64, got ${quote(value)}`)
+}

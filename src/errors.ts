@@ -1,0 +1,144 @@
+/**
+ * What can go wrong, as a small tree: every failure of the store is a
+ * {@link StoreError} with a stable `code`; what a caller passed wrongly is a plain
+ * `TypeError` or `RangeError` that names the argument and the value.
+ *
+ * @module
+ */
+import type { Head } from './entry.ts'
+
+/** Root of every failure that the store itself reports. */
+export abstract class StoreError extends Error {
+  /** Stable, machine-readable identity of the failure. */
+  abstract readonly code: string
+
+  override get name(): string {
+    return this.constructor.name
+  }
+}
+
+/** The database refused a statement; `cause` holds the driver's own error. */
+export class BackendError extends StoreError {
+  readonly code = 'STORE_BACKEND'
+  /** The database's own name for the failure (`SQLITE_FULL`, …), where it gave one. */
+  readonly driverCode: string | undefined
+
+  constructor(message: string, options?: ErrorOptions & { driverCode?: string | undefined }) {
+    super(message, options)
+    this.driverCode = options?.driverCode
+  }
+}
+
+/** Another connection held the lock for longer than the busy timeout. Nothing was written. */
+export class BusyError extends StoreError {
+  readonly code = 'STORE_BUSY'
+}
+
+/** The backend was closed before the call. */
+export class ClosedError extends StoreError {
+  readonly code = 'STORE_CLOSED'
+}
+
+/** A table of the store is missing, or is not the table that the store knows by that name. */
+export class SchemaError extends StoreError {
+  readonly code = 'STORE_SCHEMA'
+}
+
+/** A stored value has a type or length that no writer of this format gives it. */
+export class MalformedRowError extends StoreError {
+  readonly code = 'STORE_MALFORMED_ROW'
+}
+
+/** A configuration names something that does not exist or cannot be had. */
+export class PolicyError extends StoreError {
+  readonly code = 'STORE_POLICY'
+}
+
+/** Verification found an entry that is missing, out of place or edited. */
+export class ChainBrokenError extends StoreError {
+  readonly code = 'STORE_CHAIN_BROKEN'
+  readonly stream: string
+  readonly writer: string
+  /** The first sequence number at which the log is not what it should be. */
+  readonly seq: bigint
+  readonly detail: string
+
+  constructor(stream: string, writer: string, seq: bigint, detail: string) {
+    super(`chain broken on stream ${quote(stream)} writer ${quote(writer)} at seq ${seq}: ${detail}`)
+    this.stream = stream
+    this.writer = writer
+    this.seq = seq
+    this.detail = detail
+  }
+}
+
+/** An append expected another head than the log has. Nothing was written. */
+export class ConflictError extends StoreError {
+  readonly code = 'STORE_CONFLICT'
+  readonly expected: Head | null
+  readonly actual: Head | null
+
+  constructor(stream: string, writer: string, expected: Head | null, actual: Head | null) {
+    super(
+      `stream ${quote(stream)} writer ${quote(writer)} has its head at seq ${actual?.seq ?? 0n}, ` +
+        `expected was ${expected?.seq ?? 0n}${expected?.seq === actual?.seq ? ' with another hash' : ''}; ` +
+        'read the entries past your head and decide again',
+    )
+    this.expected = expected
+    this.actual = actual
+  }
+}
+
+/** A counter was asked to move backwards. It was left as it was. */
+export class NonMonotonicGenerationError extends StoreError {
+  readonly code = 'STORE_NON_MONOTONIC_GENERATION'
+  readonly key: string
+  readonly current: bigint
+  readonly attempted: bigint
+
+  constructor(key: string, current: bigint, attempted: bigint) {
+    super(`non-monotonic generation on ${quote(key)}: current ${current}, attempted ${attempted}`)
+    this.key = key
+    this.current = current
+    this.attempted = attempted
+  }
+}
+
+/** A fence found that the counter moved on: its holder has been superseded. */
+export class StaleGenerationError extends StoreError {
+  readonly code = 'STORE_STALE_GENERATION'
+  readonly key: string
+  readonly held: bigint
+  readonly current: bigint
+
+  constructor(key: string, held: bigint, current: bigint) {
+    super(`stale generation on ${quote(key)}: held ${held}, current ${current}`)
+    this.key = key
+    this.held = held
+    this.current = current
+  }
+}
+
+/** A counter stands at 2^63-1 and cannot be bumped. It was left as it was. */
+export class GenerationExhaustedError extends StoreError {
+  readonly code = 'STORE_GENERATION_EXHAUSTED'
+  readonly key: string
+
+  constructor(key: string) {
+    super(`generation ${quote(key)} stands at 2^63-1, the largest; start a counter of another name`)
+    this.key = key
+  }
+}
+
+/** A value as an error message shows it: quoted, bounded, never throwing. */
+export function quote(value: unknown): string {
+  if (typeof value === 'bigint') return `${value}n`
+  if (typeof value !== 'string') {
+    return value instanceof Uint8Array
+      ? `${value.length} bytes`
+      : value === null || typeof value !== 'object'
+        ? String(value)
+        : Object.prototype.toString.call(value)
+  }
+  return JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}…` : value)
+}
