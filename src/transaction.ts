@@ -14,7 +14,7 @@ import { throwUncaught } from './uncaught.ts'
 export interface TransactionControl {
   /** Run transaction control. Errors come as the backend's own typed errors. */
   control(sql: string): void
-  readonly inTransaction: boolean
+  isIn(): boolean
   /** Refuse (or allow again) every write on the connection. */
   setReadOnly(readOnly: boolean): void
 }
@@ -40,7 +40,7 @@ export class TransactionScope {
    * full disk, for one; without this check the rest of `work` would commit row by row.
    */
   assertAlive(): void {
-    if (this.depth > 0 && !this.#connection.inTransaction) {
+    if (this.depth > 0 && !this.#connection.isIn()) {
       throw new BackendError(
         'the transaction has ended (the database rolled it back, or it was ended on the raw ' +
           'connection); let the error leave the callback',
@@ -56,7 +56,7 @@ export class TransactionScope {
     }
     this.assertAlive()
     // A transaction begun on the raw connection is joined like one of ours.
-    const savepoint = this.#connection.inTransaction
+    const savepoint = this.#connection.isIn()
       ? `_agent_store_${this.#levels.length}`
       : undefined
     this.#connection.control(savepoint === undefined ? 'BEGIN IMMEDIATE' : `SAVEPOINT ${savepoint}`)
@@ -84,7 +84,7 @@ export class TransactionScope {
   snapshot<T>(work: () => T): T {
     checkSynchronous(work)
     this.assertAlive()
-    const own = !this.#connection.inTransaction
+    const own = !this.#connection.isIn()
     if (own) {
       this.#connection.control('BEGIN')
       this.#connection.setReadOnly(true)
@@ -98,7 +98,7 @@ export class TransactionScope {
       this.#snapshots--
       if (own) {
         this.#connection.setReadOnly(false)
-        if (this.#connection.inTransaction) this.#connection.control('ROLLBACK')
+        if (this.#connection.isIn()) this.#connection.control('ROLLBACK')
       }
     }
   }
@@ -107,11 +107,11 @@ export class TransactionScope {
   afterCommit(action: () => void): void {
     const level = this.#levels.at(-1)
     if (level !== undefined) level.push(action)
-    else if (!this.#connection.inTransaction) run([action])
+    else if (!this.#connection.isIn()) run([action])
   }
 
   #rollback(savepoint: string | undefined, error: unknown): void {
-    if (!this.#connection.inTransaction) return
+    if (!this.#connection.isIn()) return
     try {
       if (savepoint === undefined) this.#connection.control('ROLLBACK')
       else {

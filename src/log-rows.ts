@@ -1,0 +1,116 @@
+/**
+ * Entries out of pages: parsed strictly from rows, or cut from a packed page on first use.
+ *
+ * @module
+ */
+import type { Row } from './backend.ts'
+import type { Entry } from './entry.ts'
+import { MalformedRowError, quote } from './errors.ts'
+import { genesisIndex, type LogPage, type PackedPage } from './log-page.ts'
+
+/**
+ * A row of (seq, prev_hash, content_hash, payload) as an entry.
+ * @throws MalformedRowError when a column has a type or length that no writer gives it.
+ */
+export function parseRow(stream: string, writer: string, row: Row): Entry {
+  const [seq, prevHash, contentHash, payload] = row
+  const where = `stream ${quote(stream)} writer ${quote(writer)} seq ${String(seq)}`
+  if (typeof seq !== 'bigint' || seq < 1n) {
+    throw new MalformedRowError(`${where}: seq must be an integer from 1, found ${typeof seq}`)
+  }
+  if (prevHash !== null && !(prevHash instanceof Uint8Array && prevHash.length === 32)) {
+    throw new MalformedRowError(`${where}: prev_hash must be NULL or 32 bytes, found ${quote(prevHash)}`)
+  }
+  if (!(contentHash instanceof Uint8Array && contentHash.length === 32)) {
+    throw new MalformedRowError(`${where}: content_hash must be 32 bytes, found ${quote(contentHash)}`)
+  }
+  if (!(payload instanceof Uint8Array)) {
+    throw new MalformedRowError(`${where}: payload must be a blob, found ${quote(payload)}`)
+  }
+  return { stream, writer, seq, prevHash, contentHash, payload }
+}
+
+/** The entries of a page, whole. */
+export function* entriesOf(stream: string, writer: string, page: LogPage): Generator<Entry> {
+  if (page.kind === 'rows') {
+    for (const row of page.rows) yield parseRow(stream, writer, row)
+    return
+  }
+  for (const { seq, prevHash, contentHash, payload } of lazyEntriesOf(stream, writer, page)) {
+    yield { stream, writer, seq, prevHash, contentHash, payload }
+  }
+}
+
+/** The entries of a page; those of a packed one make their byte arrays on first use. */
+export function* lazyEntriesOf(stream: string, writer: string, page: LogPage): Generator<Entry> {
+  if (page.kind === 'rows') {
+    yield* entriesOf(stream, writer, page)
+    return
+  }
+  const genesis = genesisIndex(page.firstSeq, page.step)
+  let at = 0
+  for (let i = 0; i < page.count; i++) {
+    // Page-relative place of this entry's previous hash; those after seq 1 have moved up by one.
+    const prevAt = i === genesis ? -1 : 32 * (i > genesis ? i - 1 : i)
+    yield new PackedEntry(stream, writer, page, i, at, prevAt)
+    at += page.inputLengths[i] as number
+  }
+}
+
+class PackedEntry implements Entry {
+  readonly stream: string
+  readonly writer: string
+  readonly #page: PackedPage
+  readonly #index: number
+  readonly #inputAt: number
+  readonly #prevAt: number
+  #payload: Uint8Array | undefined
+  #contentHash: Uint8Array | undefined
+
+  constructor(
+    stream: string,
+    writer: string,
+    page: PackedPage,
+    index: number,
+    inputAt: number,
+    prevAt: number,
+  ) {
+    this.stream = stream
+    this.writer = writer
+    this.#page = page
+    this.#index = index
+    this.#inputAt = inputAt
+    this.#prevAt = prevAt
+  }
+
+  get seq(): bigint {
+    return this.#page.firstSeq + this.#page.step * BigInt(this.#index)
+  }
+
+  get prevHash(): Uint8Array | null {
+    return this.#prevAt < 0 ? null : view(this.#page.prevHashes, this.#prevAt, 32)
+  }
+
+  get contentHash(): Uint8Array {
+    this.#contentHash ??= view(this.#page.contentHashes, 32 * this.#index, 32)
+    return this.#contentHash
+  }
+
+  get payload(): Uint8Array {
+    if (this.#payload === undefined) {
+      const prevBytes = this.#prevAt < 0 ? 0 : 32
+      const length = (this.#page.inputLengths[this.#index] as number) - prevBytes
+      this.#payload = view(this.#page.inputs, this.#inputAt + prevBytes, length)
+    }
+    return this.#payload
+  }
+
+  [Symbol.for('nodejs.util.inspect.custom')](): Entry {
+    const { stream, writer, seq, prevHash, contentHash, payload } = this
+    return { stream, writer, seq, prevHash, contentHash, payload }
+  }
+}
+
+function view(bytes: Uint8Array, at: number, length: number): Uint8Array {
+  return new Uint8Array(bytes.buffer, bytes.byteOffset + at, length)
+}

@@ -1,0 +1,265 @@
+/**
+ * The default backend: an SQLite file, through the driver that is built into Node, or
+ * through a connection that the consumer already has.
+ *
+ * What a call acknowledges is on disk. Several processes and threads may use one file:
+ * a writer waits for the others up to the busy timeout, and then gets a `BusyError`.
+ *
+ * @module
+ */
+import { DatabaseSync } from 'node:sqlite'
+import { checkCount, checkText, typeName } from './arguments.ts'
+import type { Backend, Row, Value } from './backend.ts'
+import { ClosedError, quote } from './errors.ts'
+import { driverOf, type SqliteConnection, type SqliteDriver, type SqliteStatement } from './sqlite-driver.ts'
+import { translate } from './sqlite-errors.ts'
+import {
+  type JournalMode,
+  openFile,
+  reportConnection,
+  type SqliteOptions,
+  setDurability,
+} from './sqlite-file.ts'
+import { Utf8Check } from './sqlite-text.ts'
+import { TransactionScope } from './transaction.ts'
+
+/** What may be set on a connection that the consumer opened; nothing is set unless asked. */
+export type SqliteConnectionOptions = Pick<SqliteOptions, 'busyTimeoutMs' | 'durability'>
+
+const STATEMENTS_KEPT = 128
+const CONTROL =
+  /^(?:\s|--[^\n]*\n|\/\*[\s\S]*?\*\/)*(?:begin|commit|end|rollback|savepoint|release)\b/i
+
+/** A {@link Backend} on SQLite. */
+export class SqliteBackend<C extends SqliteConnection = SqliteConnection> implements Backend {
+  readonly dialect = 'sqlite'
+  /** The consumer's own way to the same database, for domain tables and pragmas. */
+  readonly connection: C
+  /** The file, or `undefined` for a database in memory or a wrapped connection. */
+  readonly path: string | undefined
+  readonly #driver: SqliteDriver
+  readonly #owned: boolean
+  readonly #statements = new Map<string, SqliteStatement>()
+  readonly #scope: TransactionScope
+  #closed = false
+
+  private constructor(connection: C, path: string | undefined, owned: boolean) {
+    this.connection = connection
+    this.path = path
+    this.#owned = owned
+    this.#driver = driverOf(connection)
+    this.#scope = new TransactionScope({
+      control: (sql) => void this.#call(() => this.#statement(sql).run([])),
+      setReadOnly: (on) => void this.#call(() => this.#statement(`PRAGMA query_only = ${on ? 1 : 0}`).run([])),
+      isIn: () => this.#driver.inTransaction,
+    })
+  }
+
+  /**
+   * Open the file at `path`, creating it where it is missing, in WAL mode with
+   * `synchronous=FULL`. Where WAL cannot be had (a network file system), the mode is
+   * DELETE, and a process warning with code `AGENT_STORE_NO_WAL` says so.
+   *
+   * @throws TypeError, RangeError for a path that names no file.
+   * @throws BackendError when it cannot be opened or is no database; the message says which.
+   * @throws BusyError when others hold the file for longer than `busyTimeoutMs`.
+   *
+   * @example
+   * ```ts
+   * using db = SqliteBackend.open('fleet.db')
+   * ```
+   */
+  static open(path: string | URL, options: SqliteOptions = {}): SqliteBackend<DatabaseSync> {
+    const opened = openFile(path, checkOptions(options))
+    return new SqliteBackend(opened.connection, opened.path, true)
+  }
+
+  /** A database in memory, gone when it is closed. */
+  static inMemory(): SqliteBackend<DatabaseSync> {
+    return new SqliteBackend(new DatabaseSync(':memory:'), undefined, true)
+  }
+
+  /**
+   * Use a connection that the consumer already has: a `DatabaseSync`, or a `Database` of
+   * better-sqlite3. No pragma is set on it unless asked, and `close` leaves it open. A
+   * connection to a file without a busy timeout gets a process warning with code
+   * `AGENT_STORE_NO_BUSY_TIMEOUT`.
+   * @throws TypeError when it is neither.
+   * @throws BackendError when its SQLite is too old to share a file safely.
+   */
+  static fromConnection<C extends SqliteConnection>(
+    connection: C,
+    options: SqliteConnectionOptions = {},
+  ): SqliteBackend<C> {
+    const { busyTimeoutMs, durability } = checkOptions(options)
+    const db = new SqliteBackend(connection, undefined, false)
+    if (busyTimeoutMs !== undefined) db.query(`PRAGMA busy_timeout = ${busyTimeoutMs}`)
+    if (durability !== undefined) setDurability(db.#driver, durability)
+    reportConnection((sql) => db.query(sql)[0]?.[0] ?? null)
+    return db
+  }
+
+  get inTransaction(): boolean {
+    this.#assertOpen()
+    return this.#driver.inTransaction
+  }
+
+  /** The journal mode that SQLite has in effect. */
+  get journalMode(): JournalMode {
+    return String(this.query('PRAGMA journal_mode')[0]?.[0]) as JournalMode
+  }
+
+  exec(sql: string, params: readonly Value[] = []): number {
+    const statement = this.#prepare(sql)
+    if (statement.returnsRows) {
+      throw new TypeError(`sql returns rows; use query() for ${quote(sql)}`)
+    }
+    const bound = bind(params)
+    return this.#call(() => statement.run(bound))
+  }
+
+  query(sql: string, params: readonly Value[] = []): Row[] {
+    const statement = this.#prepare(sql)
+    const bound = bind(params)
+    // Always all(): get() and run() on RETURNING never checkpoint and can swallow a failed commit.
+    const rows = this.#call(() => statement.all(bound))
+    const check = new Utf8Check(sql, (castSql) => this.#freshRows(castSql, bound))
+    for (let i = 0; i < rows.length; i++) check.row(i, rows[i] as Row)
+    check.end()
+    return rows
+  }
+
+  iterate(sql: string, params: readonly Value[] = []): IterableIterator<Row> {
+    const statement = this.#prepare(sql)
+    // Taken out of the cache while it runs: the same SQL may be run again meanwhile.
+    this.#statements.delete(sql)
+    return this.#rows(sql, statement, bind(params))
+  }
+
+  transaction<T>(work: () => T): T {
+    this.#assertOpen()
+    return this.#scope.transaction(work)
+  }
+
+  snapshot<T>(work: () => T): T {
+    this.#assertOpen()
+    return this.#scope.snapshot(work)
+  }
+
+  afterCommit(action: () => void): void {
+    this.#assertOpen()
+    this.#scope.afterCommit(action)
+  }
+
+  /** @throws TypeError inside a transaction or snapshot. */
+  close(): void {
+    if (this.#closed) return
+    if (this.#scope.depth > 0) {
+      throw new TypeError('close() must be called outside of transaction() and snapshot()')
+    }
+    this.#closed = true
+    this.#statements.clear()
+    if (this.#owned && this.#driver.isOpen) this.#driver.close()
+  }
+
+  [Symbol.dispose](): void {
+    this.close()
+  }
+
+  *#rows(sql: string, statement: SqliteStatement, bound: readonly Value[]): Generator<Row> {
+    const check = new Utf8Check(sql, (castSql) => this.#freshRows(castSql, bound))
+    let rows: IterableIterator<Row> | undefined
+    try {
+      rows = this.#call(() => statement.iterate(bound))
+      for (let i = 0; ; i++) {
+        const next = this.#call(() => rows?.next())
+        if (next === undefined || next.done) break
+        check.row(i, next.value)
+        yield next.value
+      }
+    } finally {
+      check.end()
+      if (this.#driver.isOpen) {
+        rows?.return?.()
+        if (!this.#closed) this.#keep(sql, statement)
+      }
+    }
+  }
+
+  *#freshRows(sql: string, bound: readonly Value[]): Generator<Row> {
+    yield* this.#call(() => this.#driver.prepare(sql).iterate(bound))
+  }
+
+  #assertOpen(): void {
+    if (this.#closed || !this.#driver.isOpen) {
+      throw new ClosedError('this backend is closed; open it again to go on')
+    }
+  }
+
+  #prepare(sql: string): SqliteStatement {
+    this.#assertOpen()
+    this.#scope.assertAlive()
+    const kept = this.#statements.get(sql)
+    if (kept !== undefined) return kept
+    checkText('sql', sql)
+    if (CONTROL.test(sql)) {
+      throw new TypeError(`sql must not control transactions; use transaction() for ${quote(sql)}`)
+    }
+    return this.#statement(sql)
+  }
+
+  #statement(sql: string): SqliteStatement {
+    const kept = this.#statements.get(sql)
+    if (kept !== undefined) return kept
+    const statement = this.#call(() => this.#driver.prepare(sql))
+    this.#keep(sql, statement)
+    return statement
+  }
+
+  #keep(sql: string, statement: SqliteStatement): void {
+    if (this.#statements.size >= STATEMENTS_KEPT) {
+      for (const oldest of this.#statements.keys()) {
+        this.#statements.delete(oldest)
+        break
+      }
+    }
+    this.#statements.set(sql, statement)
+  }
+
+  #call<T>(work: () => T): T {
+    try {
+      return work()
+    } catch (error) {
+      throw translate(error)
+    }
+  }
+}
+
+/** What the driver is given: exactly the five kinds of value, bytes as a plain view. */
+function bind(params: readonly Value[]): readonly Value[] {
+  for (let i = 0; i < params.length; i++) {
+    const value = params[i]
+    if (typeof value === 'string') checkText(`parameter ${i + 1}`, value)
+    else if (typeof value === 'bigint') {
+      if (BigInt.asIntN(64, value) !== value) {
+        throw new RangeError(`parameter ${i + 1} must fit in 64 bits, got ${value}`)
+      }
+    } else if (value !== null && typeof value !== 'number' && !(value instanceof Uint8Array)) {
+      throw new TypeError(
+        `parameter ${i + 1} must be null, bigint, number, string or Uint8Array, got ${typeName(value)}: ${quote(value)}`,
+      )
+    } else if (typeof value === 'number' && Number.isNaN(value)) {
+      throw new RangeError(`parameter ${i + 1} is NaN, which SQLite would store as NULL`)
+    }
+  }
+  return params
+}
+
+function checkOptions(options: SqliteOptions): SqliteOptions {
+  const { busyTimeoutMs, durability } = options
+  if (busyTimeoutMs !== undefined) checkCount('busyTimeoutMs', busyTimeoutMs, 0, 2 ** 31 - 1)
+  if (durability !== undefined && durability !== 'full' && durability !== 'normal') {
+    throw new RangeError(`durability must be 'full' or 'normal', got ${quote(durability)}`)
+  }
+  return options
+}

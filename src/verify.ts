@@ -1,0 +1,125 @@
+/**
+ * Recomputing the chain: every entry in order, each linked to the one before, each hash
+ * what its payload gives. Memory is constant; the first fault in order is the one named.
+ *
+ * What an unkeyed chain cannot show is listed in `docs/invariants.md`. A head kept
+ * elsewhere as `(seq, contentHash)` and passed as `from` shows a cut tail as well.
+ *
+ * @module
+ */
+import { MAX_INT64 } from './arguments.ts'
+import type { Backend } from './backend.ts'
+import { chainHash, hashMany } from './chain.ts'
+import { type Head, sameHead } from './entry.ts'
+import { ChainBrokenError, MalformedRowError } from './errors.ts'
+import { type LogPage, type PackedPage, pages, rowPage } from './log-page.ts'
+import { parseRow } from './log-rows.ts'
+
+/** Called with the number of entries checked since the last call. */
+export type Progress = (entries: number) => void
+
+const HEAD_SEQ = 'SELECT seq FROM _agent_store_log WHERE stream = ? AND writer = ? ORDER BY seq DESC LIMIT 1'
+
+/**
+ * Check a log from `from` (exclusive, itself compared with what is stored) up to where it
+ * reached when the check began.
+ * @param onPage Called with each page that was found sound.
+ * @returns the last head that was checked; `null` for an empty log.
+ */
+export function verifyLog(
+  db: Backend,
+  stream: string,
+  writer: string,
+  from: Head | null,
+  onProgress?: Progress,
+  onPage?: (page: LogPage) => void,
+): Head | null {
+  const log = { db, stream, writer }
+  const newest = db.query(HEAD_SEQ, [stream, writer])[0]?.[0]
+  const to = typeof newest === 'bigint' ? newest : newest === undefined ? 0n : MAX_INT64
+  let head = from
+  if (from !== null) checkPinned(log, from)
+  for (const page of pages(db, stream, writer, { from: (from?.seq ?? 0n) + 1n, to })) {
+    const next = page.kind === 'packed' ? packedHead(page, head) : undefined
+    head = next ?? checkRows(log, page, head)
+    onPage?.(page)
+    onProgress?.(page.kind === 'packed' ? page.count : page.rows.length)
+  }
+  if (newest !== undefined && newest !== (head?.seq ?? 0n)) {
+    if (typeof newest === 'bigint') throw broken(log, (head?.seq ?? 0n) + 1n, 'the entry is missing')
+    throw new MalformedRowError(`stream ${JSON.stringify(stream)} writer ${JSON.stringify(writer)}: seq must be an integer, found ${typeof newest}`)
+  }
+  return head
+}
+
+interface Log {
+  readonly db: Backend
+  readonly stream: string
+  readonly writer: string
+}
+
+function checkPinned({ db, stream, writer }: Log, pinned: Head): void {
+  const row = rowPage(db, stream, writer, { from: pinned.seq, to: pinned.seq }, 1).rows[0]
+  if (row === undefined) {
+    throw broken({ db, stream, writer }, pinned.seq, 'the entry that was verified before is missing')
+  }
+  if (!sameHead(parseRow(stream, writer, row), pinned)) {
+    throw broken({ db, stream, writer }, pinned.seq, 'the entry is not the one that was verified before')
+  }
+}
+
+/** The head after a sound packed page; `undefined` when anything in it is not as it must be. */
+function packedHead(page: PackedPage, head: Head | null): Head | undefined {
+  const { contentHashes, prevHashes, count } = page
+  if (page.firstSeq !== (head?.seq ?? 0n) + 1n) return undefined
+  const links = head === null ? 0 : 32
+  if (head !== null && !equal(prevHashes.subarray(0, 32), head.contentHash)) return undefined
+  if (!equal(prevHashes.subarray(links), contentHashes.subarray(0, 32 * (count - 1)))) return undefined
+  if (!equal(hashMany(page.inputs, page.inputLengths), contentHashes)) return undefined
+  return {
+    seq: page.firstSeq + BigInt(count - 1),
+    contentHash: contentHashes.slice(32 * (count - 1)),
+  }
+}
+
+/** The head after the page's entries. @throws at the first one that is not as it must be. */
+function checkRows(log: Log, page: LogPage, start: Head | null): Head | null {
+  const { db, stream, writer } = log
+  if (page.kind === 'packed') {
+    // Read again row by row, to say which entry it is.
+    let head = start
+    const to = page.firstSeq + BigInt(page.count - 1)
+    for (let from = page.firstSeq; from <= to; from = (head?.seq ?? 0n) + 1n) {
+      const rows = rowPage(db, stream, writer, { from, to }, page.count)
+      if (rows.rows.length === 0) throw broken(log, from, 'the entry is missing')
+      head = checkRows(log, rows, head)
+    }
+    return head
+  }
+  let head = start
+  for (const row of page.rows) {
+    const expected = (head?.seq ?? 0n) + 1n
+    const entry = parseRow(stream, writer, row)
+    const prevHash = head?.contentHash ?? null
+    if (entry.seq !== expected) {
+      throw broken(log, expected, `the entry is missing, seq ${entry.seq} follows`)
+    }
+    if (!equal(entry.prevHash, prevHash)) {
+      throw broken(log, entry.seq, 'prev_hash does not link to the entry before')
+    }
+    if (!equal(chainHash(prevHash, entry.payload), entry.contentHash)) {
+      throw broken(log, entry.seq, 'content_hash does not match the payload (edited)')
+    }
+    head = { seq: entry.seq, contentHash: entry.contentHash }
+  }
+  return head
+}
+
+function broken({ stream, writer }: Log, seq: bigint, detail: string): ChainBrokenError {
+  return new ChainBrokenError(stream, writer, seq, detail)
+}
+
+function equal(a: Uint8Array | null, b: Uint8Array | null): boolean {
+  if (a === null || b === null) return a === b
+  return Buffer.compare(a, b) === 0
+}

@@ -1,0 +1,370 @@
+/**
+ * The log: for each `(stream, writer)` a sequence from 1 without gaps, in which every
+ * entry's hash covers the hash before it. Order is purely causal; there is no clock.
+ *
+ * Several processes may append as the same writer: each append is one guarded statement
+ * or one write transaction, so there is no gap and no fork. What is remembered of a head
+ * between calls is only a guess, which the statement itself checks.
+ *
+ * @module
+ */
+import { checkBytes, checkCount, checkInt64, checkText, MAX_INT64, typeName } from './arguments.ts'
+import type { Backend } from './backend.ts'
+import { chainHash } from './chain.ts'
+import { announce } from './doorbell.ts'
+import { checkHead, type Entry, type Head, type LogHead, sameHead } from './entry.ts'
+import { BackendError, ConflictError, MalformedRowError, quote } from './errors.ts'
+import { type Progress, verifyLog } from './verify.ts'
+import { guessHead, rememberHead } from './head-guess.ts'
+import { pages, type Range } from './log-page.ts'
+import { entriesOf, lazyEntriesOf, parseRow } from './log-rows.ts'
+import { ensureTable, LOG } from './schema.ts'
+import { decodeText } from './sqlite-text.ts'
+
+/** Options of an append. */
+export interface AppendOptions {
+  /**
+   * Append only if the log's head is this one; `null` for an empty log. An entry will do.
+   * Left out, the entry goes behind whatever is there.
+   */
+  readonly expectedHead?: Head | null
+}
+
+/** Which entries to read. */
+export interface ReadOptions {
+  /** Only entries with a larger seq: what a reader that missed the bell passes. Default 0n. */
+  readonly after?: bigint
+  /** At most this many. Default: all. */
+  readonly limit?: number
+  /** From the end backwards. Default `false`. */
+  readonly reverse?: boolean
+}
+
+/** Options of a verification. */
+export interface VerifyOptions {
+  /** A head that was verified before, where to go on; it must still be stored as it was. */
+  readonly from?: Head | null
+  /** Called now and then with the number of entries checked since the last call. */
+  readonly onProgress?: Progress
+}
+
+const WHERE = 'FROM _agent_store_log WHERE stream = ? AND writer = ?'
+const COLUMNS = 'seq, prev_hash, content_hash, payload'
+const HEAD = `SELECT ${COLUMNS} ${WHERE} ORDER BY seq DESC LIMIT 1`
+const HEAD_POINTER = `SELECT seq, content_hash ${WHERE} ORDER BY seq DESC LIMIT 1`
+const ONE = `SELECT ${COLUMNS} ${WHERE} AND seq = ?`
+const INSERT = `INSERT INTO _agent_store_log (stream, writer, ${COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)`
+const INSERT_AFTER = `INSERT INTO _agent_store_log (stream, writer, ${COLUMNS})
+  SELECT ?, ?, ?, ?, ?, ? FROM (${HEAD_POINTER}) AS head WHERE head.seq = ? AND head.content_hash = ?`
+
+// Each walks the index from name to name: the cost is that of the names, not of the entries.
+const STREAMS = `WITH RECURSIVE names(name) AS (
+    SELECT min(stream) FROM _agent_store_log WHERE stream >= ?
+    UNION ALL
+    SELECT (SELECT min(stream) FROM _agent_store_log WHERE stream > name) FROM names
+    WHERE substr(CAST(name AS BLOB), 1, ?) = ?)
+  SELECT CAST(name AS BLOB) FROM names WHERE substr(CAST(name AS BLOB), 1, ?) = ?`
+const WRITERS = `WITH RECURSIVE names(name) AS (
+    SELECT min(writer) FROM _agent_store_log WHERE stream = ?
+    UNION ALL
+    SELECT (SELECT min(writer) FROM _agent_store_log WHERE stream = ? AND writer > name) FROM names
+    WHERE name IS NOT NULL)`
+const WRITER_NAMES = `${WRITERS} SELECT CAST(name AS BLOB) FROM names WHERE name IS NOT NULL`
+const HEADS = `${WRITERS} SELECT CAST(name AS BLOB), seq, content_hash
+  FROM names JOIN _agent_store_log ON stream = ? AND writer = name
+    AND seq = (SELECT max(seq) FROM _agent_store_log WHERE stream = ? AND writer = name)
+  ORDER BY name`
+
+/** Stateless operations on the chained log. */
+// biome-ignore lint/complexity/noStaticOnlyClass: mirrors the crate, whose documentation reads as ours
+export class WriterLog {
+  /**
+   * Create the log's table where it is missing. Idempotent.
+   * @throws SchemaError when another table has its name.
+   */
+  static ensureSchema(db: Backend): void {
+    ensureTable(db, LOG)
+  }
+
+  /**
+   * Append one entry: durable when it returns, and announced to the bells tied to `db`.
+   * @param payload Bytes, or text, which is stored as UTF-8.
+   * @throws ConflictError when the log has another head than `expectedHead`.
+   * @throws TypeError, RangeError for names or payloads that cannot be stored.
+   *
+   * @example
+   * ```ts
+   * const turn = WriterLog.append(db, 'conv:demo', 'alice', 'hello world')
+   * ```
+   */
+  static append(
+    db: Backend,
+    stream: string,
+    writer: string,
+    payload: string | Uint8Array,
+    options: AppendOptions = {},
+  ): Entry {
+    checkNames(stream, writer)
+    const bytes = toPayload('payload', payload)
+    const { expectedHead } = options
+    if (expectedHead !== undefined && expectedHead !== null) checkHead('expectedHead', expectedHead)
+    const guess = expectedHead === undefined ? guessHead(db, stream, writer) : expectedHead
+    let entry = guess ? insertAfter(db, stream, writer, bytes, guess) : undefined
+    entry ??= db.transaction(() => insertNext(db, stream, writer, [bytes], expectedHead)[0] as Entry)
+    rememberHead(db, entry)
+    announce(db, entry)
+    return entry
+  }
+
+  /**
+   * Append several entries in one durable commit, all or none.
+   * @throws as {@link WriterLog.append}, before anything is written.
+   */
+  static appendMany(
+    db: Backend,
+    stream: string,
+    writer: string,
+    payloads: Iterable<string | Uint8Array>,
+    options: AppendOptions = {},
+  ): Entry[] {
+    checkNames(stream, writer)
+    const all = Array.from(payloads, (payload, i) => toPayload(`payloads[${i}]`, payload))
+    const { expectedHead } = options
+    if (expectedHead !== undefined && expectedHead !== null) checkHead('expectedHead', expectedHead)
+    const entries = db.transaction(() => insertNext(db, stream, writer, all, expectedHead))
+    const last = entries.at(-1)
+    if (last !== undefined) rememberHead(db, last)
+    for (const entry of entries) announce(db, entry)
+    return entries
+  }
+
+  /** The entry with the highest seq; `null` for an empty log. @throws MalformedRowError. */
+  static head(db: Backend, stream: string, writer: string): Entry | null {
+    checkNames(stream, writer)
+    const row = db.query(HEAD, [stream, writer])[0]
+    return row === undefined ? null : parseRow(stream, writer, row)
+  }
+
+  /** The entry with this seq; `null` where there is none. @throws MalformedRowError. */
+  static entry(db: Backend, stream: string, writer: string, seq: bigint): Entry | null {
+    checkNames(stream, writer)
+    checkInt64('seq', seq, 1n)
+    const row = db.query(ONE, [stream, writer, seq])[0]
+    return row === undefined ? null : parseRow(stream, writer, row)
+  }
+
+  /**
+   * The entries, by ascending seq unless `reverse`. Their byte arrays may share one buffer.
+   * @throws MalformedRowError.
+   */
+  static entries(db: Backend, stream: string, writer: string, options: ReadOptions = {}): Entry[] {
+    const entries: Entry[] = []
+    for (const page of pagesOf(db, stream, writer, options)) {
+      for (const entry of entriesOf(stream, writer, page)) entries.push(entry)
+    }
+    return entries
+  }
+
+  /**
+   * The entries one at a time, in bounded memory; no statement or lock is held between
+   * them. An entry makes its byte arrays when they are first asked for.
+   * @throws MalformedRowError, when it comes to the row.
+   */
+  static read(
+    db: Backend,
+    stream: string,
+    writer: string,
+    options: ReadOptions = {},
+  ): IterableIterator<Entry> {
+    const found = pagesOf(db, stream, writer, options)
+    return (function* () {
+      for (const page of found) yield* lazyEntriesOf(stream, writer, page)
+    })()
+  }
+
+  /** The writers of a stream, in binary order. @throws MalformedRowError. */
+  static writers(db: Backend, stream: string): string[] {
+    checkText('stream', stream)
+    return db.query(WRITER_NAMES, [stream, stream]).map(([name]) => toName(name))
+  }
+
+  /** The streams whose name starts with `prefix` (default: all), in binary order. */
+  static streams(db: Backend, { prefix = '' }: { readonly prefix?: string } = {}): string[] {
+    checkText('prefix', prefix)
+    const start = new Uint8Array(Buffer.from(prefix))
+    const length = BigInt(start.length)
+    return db.query(STREAMS, [prefix, length, start, length, start]).map(([name]) => toName(name))
+  }
+
+  /** The head of each writer of a stream, in the binary order of the writers. */
+  static heads(db: Backend, stream: string): LogHead[] {
+    checkText('stream', stream)
+    return db.query(HEADS, [stream, stream, stream, stream]).map(([name, seq, contentHash]) => {
+      const writer = toName(name)
+      return { stream, writer, ...toPointer(stream, writer, seq, contentHash) }
+    })
+  }
+
+  /**
+   * Recompute the chain of one log, in constant memory.
+   * @returns the verified head, to be pinned or passed as `from` next time; `null` for an
+   * empty log.
+   * @throws ChainBrokenError naming the first seq that is missing, out of place or edited.
+   * @throws MalformedRowError for a row that no writer of this format gives.
+   */
+  static verify(db: Backend, stream: string, writer: string, options: VerifyOptions = {}): Head | null {
+    checkNames(stream, writer)
+    const { from = null, onProgress } = options
+    if (from !== null) checkHead('from', from)
+    return verifyLog(db, stream, writer, from, onProgress)
+  }
+
+  /** Verify every log of a stream. @returns their heads. @throws as {@link WriterLog.verify}. */
+  static verifyStream(
+    db: Backend,
+    stream: string,
+    options: Pick<VerifyOptions, 'onProgress'> = {},
+  ): LogHead[] {
+    const heads: LogHead[] = []
+    for (const writer of WriterLog.writers(db, stream)) {
+      const head = verifyLog(db, stream, writer, null, options.onProgress)
+      if (head !== null) heads.push({ stream, writer, ...head })
+    }
+    return heads
+  }
+
+  /** Verify every log of the store. @returns how much there was. @throws as {@link WriterLog.verify}. */
+  static verifyAll(
+    db: Backend,
+    options: Pick<VerifyOptions, 'onProgress'> = {},
+  ): { logs: number; entries: bigint } {
+    let logs = 0
+    let entries = 0n
+    for (const stream of WriterLog.streams(db)) {
+      for (const { seq } of WriterLog.verifyStream(db, stream, options)) {
+        logs++
+        entries += seq
+      }
+    }
+    return { logs, entries }
+  }
+
+  /**
+   * Verify a log and read it in the same snapshot: what is returned is what was checked.
+   * @throws as {@link WriterLog.verify}; then nothing is returned.
+   */
+  static verifiedEntries(
+    db: Backend,
+    stream: string,
+    writer: string,
+    options: VerifyOptions = {},
+  ): Entry[] {
+    checkNames(stream, writer)
+    const { from = null, onProgress } = options
+    if (from !== null) checkHead('from', from)
+    const entries: Entry[] = []
+    db.snapshot(() => {
+      verifyLog(db, stream, writer, from, onProgress, (page) => {
+        for (const entry of entriesOf(stream, writer, page)) entries.push(entry)
+      })
+    })
+    return entries
+  }
+}
+
+function insertAfter(
+  db: Backend,
+  stream: string,
+  writer: string,
+  payload: Uint8Array,
+  head: Head,
+): Entry | undefined {
+  const entry = nextEntry(stream, writer, payload, head)
+  const { seq, prevHash, contentHash } = entry
+  const inserted = db.exec(INSERT_AFTER, [
+    stream,
+    writer,
+    seq,
+    prevHash,
+    contentHash,
+    payload,
+    stream,
+    writer,
+    head.seq,
+    head.contentHash,
+  ])
+  return inserted === 1 ? entry : undefined
+}
+
+/** Runs in a write transaction, where the head stays what it is. */
+function insertNext(
+  db: Backend,
+  stream: string,
+  writer: string,
+  payloads: readonly Uint8Array[],
+  expected: Head | null | undefined,
+): Entry[] {
+  const row = db.query(HEAD_POINTER, [stream, writer])[0]
+  let head = row === undefined ? null : toPointer(stream, writer, row[0], row[1])
+  if (expected !== undefined && !sameHead(expected, head)) {
+    throw new ConflictError(stream, writer, expected, head)
+  }
+  return payloads.map((payload) => {
+    const entry = nextEntry(stream, writer, payload, head)
+    const { seq, prevHash, contentHash } = entry
+    db.exec(INSERT, [stream, writer, seq, prevHash, contentHash, payload])
+    head = entry
+    return entry
+  })
+}
+
+function nextEntry(stream: string, writer: string, payload: Uint8Array, head: Head | null): Entry {
+  const seq = (head?.seq ?? 0n) + 1n
+  if (seq > MAX_INT64) {
+    throw new BackendError(`stream ${quote(stream)} writer ${quote(writer)} is full at seq ${MAX_INT64}`)
+  }
+  const prevHash = head?.contentHash ?? null
+  return { stream, writer, seq, prevHash, contentHash: chainHash(prevHash, payload), payload }
+}
+
+function pagesOf(db: Backend, stream: string, writer: string, options: ReadOptions) {
+  checkNames(stream, writer)
+  const { after = 0n, limit, reverse = false } = options
+  checkInt64('after', after, 0n)
+  if (limit !== undefined) checkCount('limit', limit, 0)
+  // A row with a seq below 1 is malformed: it is read where all is, and refused.
+  const from = after === 0n ? -MAX_INT64 : after + 1n
+  const range: Range = { from, to: MAX_INT64, reverse }
+  return pages(db, stream, writer, range, limit)
+}
+
+function checkNames(stream: unknown, writer: unknown): void {
+  checkText('stream', stream)
+  checkText('writer', writer)
+}
+
+/** A copy: the caller may go on using its buffer, and another thread may write to it. */
+function toPayload(argument: string, payload: unknown): Uint8Array {
+  if (typeof payload === 'string') {
+    if (payload.isWellFormed()) return new Uint8Array(Buffer.from(payload))
+    throw new TypeError(`${argument} holds a lone surrogate, which UTF-8 has no form for: ${quote(payload)}`)
+  }
+  if (payload instanceof Uint8Array) return new Uint8Array(payload)
+  checkBytes(`${argument} (a string or bytes)`, payload)
+  throw new TypeError(`${argument} must be a string or a Uint8Array, got ${typeName(payload)}`)
+}
+
+function toPointer(stream: string, writer: string, seq: unknown, contentHash: unknown): Head {
+  if (typeof seq === 'bigint' && seq >= 1n && contentHash instanceof Uint8Array && contentHash.length === 32) {
+    return { seq, contentHash }
+  }
+  throw new MalformedRowError(
+    `stream ${quote(stream)} writer ${quote(writer)}: the head must have an integer seq and 32 bytes of hash, ` +
+      `found ${quote(seq)} and ${quote(contentHash)}`,
+  )
+}
+
+function toName(stored: unknown): string {
+  checkBytes('name', stored)
+  return decodeText(stored)
+}
