@@ -87,10 +87,14 @@ export class Fingerprint {
     return this.toHex()
   }
 
-  [Symbol.for('nodejs.util.inspect.custom')](): string {
-    return `Fingerprint(${this.toHex()})`
-  }
 }
+
+// Node's inspect looks for this registered symbol; no import, so that bundles stay small.
+Object.defineProperty(Fingerprint.prototype, Symbol.for('nodejs.util.inspect.custom'), {
+  value(this: Fingerprint): string {
+    return `Fingerprint(${this.toHex()})`
+  },
+})
 
 function rawKey(key: Ed25519KeyObject): Uint8Array {
   if (key?.asymmetricKeyType !== 'ed25519') {

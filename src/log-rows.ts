@@ -104,12 +104,15 @@ class PackedEntry implements Entry {
     }
     return this.#payload
   }
+}
 
-  [Symbol.for('nodejs.util.inspect.custom')](): Entry {
+// Printed like any other entry.
+Object.defineProperty(PackedEntry.prototype, Symbol.for('nodejs.util.inspect.custom'), {
+  value(this: PackedEntry): Entry {
     const { stream, writer, seq, prevHash, contentHash, payload } = this
     return { stream, writer, seq, prevHash, contentHash, payload }
-  }
-}
+  },
+})
 
 function view(bytes: Uint8Array, at: number, length: number): Uint8Array {
   return new Uint8Array(bytes.buffer, bytes.byteOffset + at, length)

@@ -1,0 +1,102 @@
+#!/usr/bin/env node
+/**
+ * The command line: finds the command, and turns what it throws into one clear line and
+ * an exit status.
+ *
+ * @module
+ */
+import { readFileSync } from 'node:fs'
+import { StoreError } from '../index.ts'
+import { append } from './append.ts'
+import { type Command, FoundFault, helpOf, parse, takeStore, UsageError } from './command.ts'
+import { demo } from './demo.ts'
+import { generations } from './generation.ts'
+import { heads, streams } from './heads.ts'
+import { info } from './info.ts'
+import { log } from './log.ts'
+import { Output } from './output.ts'
+import { exportCommand, importCommand } from './transfer.ts'
+import { verify } from './verify.ts'
+
+const COMMANDS: Readonly<Record<string, Command>> = {
+  demo,
+  append,
+  log,
+  heads,
+  streams,
+  verify,
+  'generation get': generations['get'] as Command,
+  'generation bump': generations['bump'] as Command,
+  'generation set': generations['set'] as Command,
+  import: importCommand,
+  export: exportCommand,
+  info,
+}
+
+const EXIT = { done: 0, fault: 1, usage: 2, failed: 3 } as const
+
+function overview(only = ''): string {
+  const names = Object.keys(COMMANDS).filter((name) => name.startsWith(only))
+  const width = Math.max(...names.map((name) => name.length))
+  return [
+    'agent-store <command> [store] …\n',
+    'A causal-ordered, tamper-evident, synchronous store for fleets of agents.\n',
+    'Commands:',
+    ...names.map((name) => `  ${name.padEnd(width)}  ${COMMANDS[name]?.summary}`),
+    '\nThe store is a file; where it is left out, AGENT_STORE names it.',
+    'agent-store <command> --help tells more; --version tells which one this is.\n',
+    'Exit status: 0 done, 1 the data has a fault, 2 wrong usage, 3 the store failed.',
+  ].join('\n')
+}
+
+async function main(argv: readonly string[], out: Output): Promise<void> {
+  const [first, second] = argv
+  if (first === '--version') {
+    const file = new URL('../../package.json', import.meta.url)
+    out.line(JSON.parse(readFileSync(file, 'utf8')).version)
+    return
+  }
+  if (first === undefined || first === '--help' || first === '-h' || first === 'help') {
+    out.line(overview())
+    return
+  }
+  const isGroup = first === 'generation'
+  if (isGroup && (second === undefined || second === '--help' || second === '-h')) {
+    out.line(overview('generation'))
+    return
+  }
+  const name = isGroup ? `${first} ${second}` : first
+  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
+  if (command === undefined) {
+    throw new UsageError(`no command ${JSON.stringify(name)}; there are ${Object.keys(COMMANDS).join(', ')}`)
+  }
+  const { values, positionals } = parse(name, command, argv.slice(isGroup ? 2 : 1))
+  if (values['help']) {
+    out.line(helpOf(name, command))
+    return
+  }
+  const option = values['store']
+  const { store, args } = takeStore(
+    name,
+    command,
+    positionals,
+    typeof option === 'string' ? option : undefined,
+  )
+  const options = values as Readonly<Record<string, string | boolean | undefined>>
+  await command.run({ store, args, options, out })
+}
+
+const out = new Output(1)
+const argv = process.argv.slice(2)
+try {
+  await main(argv, out)
+  out.flush()
+} catch (error) {
+  out.flush()
+  process.exitCode =
+    error instanceof UsageError ? EXIT.usage : error instanceof FoundFault ? EXIT.fault : EXIT.failed
+  const code = error instanceof StoreError ? ` [${error.code}]` : ''
+  const message = error instanceof Error ? error.message : String(error)
+  console.error(`agent-store: ${message}${code}`)
+  if (argv.includes('--trace')) console.error(error)
+}

@@ -1,0 +1,193 @@
+/**
+ * `agent-store export` and `agent-store import`: entries as JSON lines.
+ *
+ * A payload that is UTF-8 stands as text in `payload`, any other as base64 in
+ * `payloadBase64`. Import also takes `payload` as any JSON value (stored as JSON text),
+ * and where a line carries `seq` or `contentHash` it must come out the same.
+ *
+ * @module
+ */
+import { closeSync, openSync, readSync } from 'node:fs'
+import { commitEventToJson, type SqliteBackend, WriterLog } from '../index.ts'
+import { type Command, FoundFault } from './command.ts'
+import { asText, count, Output } from './output.ts'
+import { hasLog, openForReading, openForWriting } from './store.ts'
+
+export const exportCommand: Command = {
+  summary: 'Print entries as JSON lines that import takes back byte for byte.',
+  args: ['[stream]', '[writer]'],
+  options: { output: { type: 'string', short: 'o' } },
+  optionHelp: { '-o, --output FILE': 'write to a new file instead of standard output' },
+  run({ store, args: [onlyStream, onlyWriter], options, out }) {
+    using db = openForReading(store)
+    if (!hasLog(db)) return
+    const { output } = options
+    const fd = typeof output === 'string' ? openSync(output, 'wx') : undefined
+    const to = fd === undefined ? out : new Output(fd)
+    try {
+      for (const stream of onlyStream === undefined ? WriterLog.streams(db) : [onlyStream]) {
+        for (const writer of onlyWriter === undefined ? WriterLog.writers(db, stream) : [onlyWriter]) {
+          for (const entry of WriterLog.read(db, stream, writer)) {
+            const text = asText(entry.payload)
+            const payload =
+              text === undefined
+                ? { payloadBase64: Buffer.from(entry.payload).toString('base64') }
+                : { payload: text }
+            to.line(JSON.stringify({ ...commitEventToJson(entry), ...payload }))
+          }
+        }
+      }
+      to.flush()
+    } finally {
+      if (fd !== undefined) closeSync(fd)
+    }
+  },
+}
+
+export const importCommand: Command = {
+  summary: 'Append JSON lines; all of them, or nothing when one is bad.',
+  args: ['<file>'],
+  options: {
+    'stream-field': { type: 'string', default: 'stream' },
+    'writer-field': { type: 'string', default: 'writer' },
+    'payload-field': { type: 'string', default: 'payload' },
+    'keep-going': { type: 'boolean' },
+    json: { type: 'boolean' },
+  },
+  optionHelp: {
+    '--stream-field NAME': "the field with the stream's name (default: stream)",
+    '--writer-field NAME': "the field with the writer's name (default: writer)",
+    '--payload-field NAME': 'the field with the payload: text, or any JSON value (default: payload)',
+    '--keep-going': 'store the good lines even when some are bad (exit status 1 all the same)',
+    '--json': 'print what was done as JSON',
+  },
+  notes:
+    'The file - is standard input. A line that carries seq and contentHash, as export prints\n' +
+    'them, must get that place; one that is already there is left alone.',
+  run({ store, args: [file = '-'], options, out }) {
+    const fields = {
+      stream: String(options['stream-field']),
+      writer: String(options['writer-field']),
+      payload: String(options['payload-field']),
+    }
+    using db = openForWriting(store)
+    const done = { imported: 0, present: 0, bad: 0 }
+    const problems = new Output(2)
+    try {
+      db.transaction(() => {
+        for (const { number, bytes } of linesOf(file)) {
+          try {
+            const isNew = db.transaction(() => importLine(db, bytes, fields))
+            done[isNew ? 'imported' : 'present']++
+          } catch (error) {
+            if (!(error instanceof BadLine || error instanceof TypeError || error instanceof RangeError)) throw error
+            done.bad++
+            problems.line(`${file}:${number}: ${error.message}`)
+          }
+        }
+        if (done.bad > 0 && options['keep-going'] !== true) {
+          done.imported = 0
+          throw new FoundFault(`${count(done.bad)} bad lines; nothing was stored (--keep-going stores the others)`)
+        }
+      })
+    } finally {
+      problems.flush()
+      if (options['json']) out.line(JSON.stringify(done))
+    }
+    if (!options['json']) {
+      out.line(`${count(done.imported)} entries appended, ${count(done.present)} were there already`)
+    }
+    if (done.bad > 0) throw new FoundFault(`${count(done.bad)} bad lines were left out`)
+  },
+}
+
+class BadLine extends Error {}
+
+function importLine(
+  db: SqliteBackend,
+  bytes: Uint8Array,
+  fields: { stream: string; writer: string; payload: string },
+): boolean {
+  const line = parseLine(bytes)
+  const stream = nameIn(line, fields.stream)
+  const writer = nameIn(line, fields.writer)
+  const payload = payloadIn(line, fields.payload)
+  const { seq, contentHash } = line
+  if (typeof seq === 'string' && typeof contentHash === 'string' && /^[1-9][0-9]{0,18}$/.test(seq)) {
+    const stored = WriterLog.entry(db, stream, writer, BigInt(seq))
+    if (stored !== null) {
+      if (commitEventToJson(stored).contentHash === contentHash) return false
+      throw new BadLine(`seq ${seq} of this log is there already, with another hash`)
+    }
+  }
+  const entry = commitEventToJson(WriterLog.append(db, stream, writer, payload))
+  if (seq !== undefined && contentHash !== undefined) {
+    if (entry.seq !== seq) throw new BadLine(`would become seq ${entry.seq}, the line says ${JSON.stringify(seq)}`)
+    if (entry.contentHash !== contentHash) throw new BadLine('contentHash does not match payload and log')
+  }
+  return true
+}
+
+function parseLine(bytes: Uint8Array): Record<string, unknown> {
+  const text = asText(bytes)
+  if (text === undefined) throw new BadLine('not UTF-8')
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (error) {
+    throw new BadLine(`not JSON: ${error instanceof Error ? error.message : String(error)}`)
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new BadLine('not a JSON object')
+  }
+  return value as Record<string, unknown>
+}
+
+function nameIn(line: Record<string, unknown>, field: string): string {
+  const value = Object.hasOwn(line, field) ? line[field] : undefined
+  if (typeof value === 'string') return value
+  throw new BadLine(`field ${JSON.stringify(field)} must be text, got ${JSON.stringify(value) ?? 'nothing'}`)
+}
+
+function payloadIn(line: Record<string, unknown>, field: string): string | Uint8Array {
+  const value = Object.hasOwn(line, field) ? line[field] : undefined
+  if (typeof value === 'string') return value
+  if (value !== undefined) return JSON.stringify(value)
+  const { payloadBase64 } = line
+  if (typeof payloadBase64 === 'string') {
+    const bytes = Buffer.from(payloadBase64, 'base64')
+    if (bytes.toString('base64') === payloadBase64) return bytes
+    throw new BadLine('payloadBase64 is not base64')
+  }
+  throw new BadLine(`field ${JSON.stringify(field)} is missing`)
+}
+
+/** The lines of a file that hold anything, read bit by bit. */
+function* linesOf(file: string): Generator<{ number: number; bytes: Uint8Array }> {
+  const fd = file === '-' ? 0 : openSync(file, 'r')
+  try {
+    const chunk = Buffer.alloc(1 << 16)
+    let rest: Buffer[] = []
+    let number = 0
+    for (;;) {
+      const length = readSync(fd, chunk)
+      let from = 0
+      for (let at = chunk.indexOf(10); at >= 0 && at < length; at = chunk.indexOf(10, from)) {
+        const bytes = Buffer.concat([...rest, chunk.subarray(from, at)])
+        rest = []
+        from = at + 1
+        number++
+        if (bytes.toString('latin1').trim() !== '') yield { number, bytes }
+      }
+      if (length === 0) {
+        const bytes = Buffer.concat(rest)
+        if (bytes.toString('latin1').trim() !== '') yield { number: number + 1, bytes }
+        return
+      }
+      rest.push(Buffer.from(chunk.subarray(from, length)))
+    }
+  } finally {
+    if (fd !== 0) closeSync(fd)
+  }
+}
+
