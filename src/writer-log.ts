@@ -16,7 +16,7 @@ import { checkHead, type Entry, type Head, type LogHead, sameHead } from './entr
 import { BackendError, ConflictError, MalformedRowError, quote } from './errors.ts'
 import { type Progress, verifyLog } from './verify.ts'
 import { guessHead, rememberHead } from './head-guess.ts'
-import { pages, type Range } from './log-page.ts'
+import { type LogPage, pages, type Range } from './log-page.ts'
 import { entriesOf, lazyEntriesOf, parseRow } from './log-rows.ts'
 import { ensureTable, LOG } from './schema.ts'
 import { decodeText } from './sqlite-text.ts'
@@ -327,7 +327,12 @@ function nextEntry(stream: string, writer: string, payload: Uint8Array, head: He
   return { stream, writer, seq, prevHash, contentHash: chainHash(prevHash, payload), payload }
 }
 
-function pagesOf(db: Backend, stream: string, writer: string, options: ReadOptions) {
+function pagesOf(
+  db: Backend,
+  stream: string,
+  writer: string,
+  options: ReadOptions,
+): Generator<LogPage> {
   checkNames(stream, writer)
   const { after = 0n, limit, reverse = false } = options
   checkInt64('after', after, 0n)

@@ -44,7 +44,11 @@ const STORE_OPTIONS: ParseArgsOptionsConfig = {
 }
 
 /** Parse what stands behind the command's name. @throws UsageError. */
-export function parse(name: string, command: Command, argv: readonly string[]) {
+export function parse(
+  name: string,
+  command: Command,
+  argv: readonly string[],
+): { values: Record<string, unknown>; positionals: string[] } {
   try {
     const { values, positionals } = parseArgs({
       args: [...argv],

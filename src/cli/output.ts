@@ -72,7 +72,7 @@ export function asText(bytes: Uint8Array): string | undefined {
 }
 
 /** Text for one line of a terminal: no control characters, at most `width` long. */
-export function printable(text: string, width = Number.POSITIVE_INFINITY): string {
+export function printable(text: string, width: number = Number.POSITIVE_INFINITY): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not reach a terminal
   const plain = text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, (c) =>
     c === '\n' ? '⏎' : c === '\t' ? ' ' : `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`,
