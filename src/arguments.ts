@@ -23,12 +23,18 @@ export function checkText(argument: string, value: unknown): asserts value is st
     )
   }
   if (value.includes('\0')) {
-    throw new TypeError(`${argument} holds a NUL character, which not every database keeps: ${quote(value)}`)
+    throw new TypeError(
+      `${argument} holds a NUL character, which not every database keeps: ${quote(value)}`,
+    )
   }
 }
 
 /** A `bigint` from `least` to 2^63-1. */
-export function checkInt64(argument: string, value: unknown, least: bigint): asserts value is bigint {
+export function checkInt64(
+  argument: string,
+  value: unknown,
+  least: bigint,
+): asserts value is bigint {
   if (typeof value !== 'bigint') {
     throw new TypeError(`${argument} must be a bigint, got ${typeName(value)}: ${quote(value)}`)
   }
@@ -62,7 +68,9 @@ export function checkCount(
     throw new TypeError(`${argument} must be a number, got ${typeName(value)}: ${quote(value)}`)
   }
   if (!Number.isInteger(value) || value < least || value > most) {
-    throw new RangeError(`${argument} must be a whole number from ${least} to ${most}, got ${value}`)
+    throw new RangeError(
+      `${argument} must be a whole number from ${least} to ${most}, got ${value}`,
+    )
   }
 }
 

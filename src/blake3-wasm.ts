@@ -21,14 +21,31 @@ export interface Blake3Kernel {
   hashMany(packed: Uint8Array, lengths: Uint32Array, out: Uint8Array): void
 }
 
+// The part of the global that is used; the compiler only knows it together with the DOM.
+declare namespace WebAssembly {
+  interface Memory {
+    readonly buffer: ArrayBuffer
+  }
+  interface Global {
+    readonly value: number
+  }
+  class Module {
+    constructor(code: Uint8Array)
+  }
+  class Instance {
+    constructor(module: Module)
+    readonly exports: object
+  }
+}
+
 /** What the module exports; addresses and sizes in bytes. */
 interface KernelExports {
   readonly memory: WebAssembly.Memory
-  readonly windowAddress: WebAssembly.Global<'i32'>
-  readonly windowBytes: WebAssembly.Global<'i32'>
-  readonly lengthsAddress: WebAssembly.Global<'i32'>
-  readonly digestsAddress: WebAssembly.Global<'i32'>
-  readonly maxInputs: WebAssembly.Global<'i32'>
+  readonly windowAddress: WebAssembly.Global
+  readonly windowBytes: WebAssembly.Global
+  readonly lengthsAddress: WebAssembly.Global
+  readonly digestsAddress: WebAssembly.Global
+  readonly maxInputs: WebAssembly.Global
   hash(length: number): void
   hashMany(count: number): void
   begin(): void

@@ -217,8 +217,7 @@ function toLittleEndian(words: Int32Array, count: number): void {
   if (LITTLE_ENDIAN) return
   for (let i = 0; i < count; i++) {
     const word = words[i] as number
-    words[i] =
-      (word << 24) | ((word & 0xff00) << 8) | ((word >>> 8) & 0xff00) | (word >>> 24)
+    words[i] = (word << 24) | ((word & 0xff00) << 8) | ((word >>> 8) & 0xff00) | (word >>> 24)
   }
 }
 

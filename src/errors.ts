@@ -64,7 +64,9 @@ export class ChainBrokenError extends StoreError {
   readonly detail: string
 
   constructor(stream: string, writer: string, seq: bigint, detail: string) {
-    super(`chain broken on stream ${quote(stream)} writer ${quote(writer)} at seq ${seq}: ${detail}`)
+    super(
+      `chain broken on stream ${quote(stream)} writer ${quote(writer)} at seq ${seq}: ${detail}`,
+    )
     this.stream = stream
     this.writer = writer
     this.seq = seq

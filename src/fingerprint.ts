@@ -86,7 +86,6 @@ export class Fingerprint {
   toJSON(): string {
     return this.toHex()
   }
-
 }
 
 // Node's inspect looks for this registered symbol; no import, so that bundles stay small.

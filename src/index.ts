@@ -38,6 +38,11 @@ export { type BackendKind, StorePolicy } from './policy.ts'
 export { SqliteBackend, type SqliteConnectionOptions } from './sqlite.ts'
 export type { BetterSqlite3Database, SqliteConnection } from './sqlite-driver.ts'
 export type { Durability, JournalMode, SqliteOptions } from './sqlite-file.ts'
-export { TransactionScope, type TransactionControl } from './transaction.ts'
+export { type TransactionControl, TransactionScope } from './transaction.ts'
 export type { Progress } from './verify.ts'
-export { type AppendOptions, type ReadOptions, type VerifyOptions, WriterLog } from './writer-log.ts'
+export {
+  type AppendOptions,
+  type ReadOptions,
+  type VerifyOptions,
+  WriterLog,
+} from './writer-log.ts'

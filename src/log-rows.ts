@@ -19,10 +19,14 @@ export function parseRow(stream: string, writer: string, row: Row): Entry {
     throw new MalformedRowError(`${where}: seq must be an integer from 1, found ${typeof seq}`)
   }
   if (prevHash !== null && !(prevHash instanceof Uint8Array && prevHash.length === 32)) {
-    throw new MalformedRowError(`${where}: prev_hash must be NULL or 32 bytes, found ${quote(prevHash)}`)
+    throw new MalformedRowError(
+      `${where}: prev_hash must be NULL or 32 bytes, found ${quote(prevHash)}`,
+    )
   }
   if (!(contentHash instanceof Uint8Array && contentHash.length === 32)) {
-    throw new MalformedRowError(`${where}: content_hash must be 32 bytes, found ${quote(contentHash)}`)
+    throw new MalformedRowError(
+      `${where}: content_hash must be 32 bytes, found ${quote(contentHash)}`,
+    )
   }
   if (!(payload instanceof Uint8Array)) {
     throw new MalformedRowError(`${where}: payload must be a blob, found ${quote(payload)}`)

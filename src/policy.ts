@@ -50,7 +50,9 @@ export class StorePolicy {
     const knobs: Record<string, unknown> = {}
     for (const [key, value] of Object.entries(config)) {
       if (!(KNOBS as readonly string[]).includes(key)) {
-        throw new PolicyError(`unknown key ${quote(key)} in a store policy; known are ${KNOBS.join(', ')}`)
+        throw new PolicyError(
+          `unknown key ${quote(key)} in a store policy; known are ${KNOBS.join(', ')}`,
+        )
       }
       if (value !== undefined) knobs[key] = value
     }
@@ -61,7 +63,9 @@ export class StorePolicy {
       throw new PolicyError(`path must be the name of a file, got ${quote(path)}`)
     }
     if (busyTimeoutMs !== undefined && !isTimeout(busyTimeoutMs)) {
-      throw new PolicyError(`busyTimeoutMs must be a whole number from 0 to 2147483647, got ${quote(busyTimeoutMs)}`)
+      throw new PolicyError(
+        `busyTimeoutMs must be a whole number from 0 to 2147483647, got ${quote(busyTimeoutMs)}`,
+      )
     }
     return new StorePolicy(knobs)
   }
@@ -73,10 +77,13 @@ export class StorePolicy {
    */
   open(path?: string, options: Pick<SqliteOptions, 'readOnly'> = {}): SqliteBackend {
     if (this.backend !== 'sqlite') {
-      throw new PolicyError(`backend ${quote(this.backend)} cannot be opened by this version; use 'sqlite'`)
+      throw new PolicyError(
+        `backend ${quote(this.backend)} cannot be opened by this version; use 'sqlite'`,
+      )
     }
     const file = this.path ?? path
-    if (file === undefined) throw new PolicyError('no path: set it in the policy, or pass one to open()')
+    if (file === undefined)
+      throw new PolicyError('no path: set it in the policy, or pass one to open()')
     const { durability, busyTimeoutMs } = this
     return SqliteBackend.open(file, { durability, busyTimeoutMs, ...options })
   }

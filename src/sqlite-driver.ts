@@ -46,7 +46,7 @@ export function driverOf(connection: SqliteConnection): SqliteDriver {
     if ('inTransaction' in connection) return betterSqlite3Driver(connection)
   }
   throw new TypeError(
-    "connection must be a DatabaseSync of node:sqlite or a better-sqlite3 Database, got something else",
+    'connection must be a DatabaseSync of node:sqlite or a better-sqlite3 Database, got something else',
   )
 }
 
@@ -70,8 +70,7 @@ function nodeDriver(connection: DatabaseSync): SqliteDriver {
         run: (params) => Number(statement.run(...params).changes),
         // setReturnArrays makes rows arrays, which the declared type does not know.
         all: (params) => statement.all(...params) as unknown as Row[],
-        iterate: (params) =>
-          statement.iterate(...params) as unknown as IterableIterator<Row>,
+        iterate: (params) => statement.iterate(...params) as unknown as IterableIterator<Row>,
       }
     },
   }

@@ -59,9 +59,12 @@ export function translate(error: unknown): unknown {
     )
   }
   if (driverCode === 'SQLITE_TOOBIG') {
-    return new RangeError('a value or row is beyond the size that this SQLite stores (1,000,000,000 bytes)', {
-      cause: error,
-    })
+    return new RangeError(
+      'a value or row is beyond the size that this SQLite stores (1,000,000,000 bytes)',
+      {
+        cause: error,
+      },
+    )
   }
   if (driverCode !== undefined) {
     return new BackendError(`${error.message}${hint(driverCode, error.message)}`, {

@@ -11,7 +11,12 @@ import { DatabaseSync } from 'node:sqlite'
 import { checkCount, checkText, typeName } from './arguments.ts'
 import type { Backend, Row, Value } from './backend.ts'
 import { ClosedError, quote } from './errors.ts'
-import { driverOf, type SqliteConnection, type SqliteDriver, type SqliteStatement } from './sqlite-driver.ts'
+import {
+  driverOf,
+  type SqliteConnection,
+  type SqliteDriver,
+  type SqliteStatement,
+} from './sqlite-driver.ts'
 import { translate } from './sqlite-errors.ts'
 import {
   type JournalMode,
@@ -50,7 +55,8 @@ export class SqliteBackend<C extends SqliteConnection = SqliteConnection> implem
     this.#driver = driverOf(connection)
     this.#scope = new TransactionScope({
       control: (sql) => void this.#call(() => this.#statement(sql).run([])),
-      setReadOnly: (on) => void this.#call(() => this.#statement(`PRAGMA query_only = ${on ? 1 : 0}`).run([])),
+      setReadOnly: (on) =>
+        void this.#call(() => this.#statement(`PRAGMA query_only = ${on ? 1 : 0}`).run([])),
       isIn: () => this.#driver.inTransaction,
     })
   }

@@ -56,9 +56,7 @@ export class TransactionScope {
     }
     this.assertAlive()
     // A transaction begun on the raw connection is joined like one of ours.
-    const savepoint = this.#connection.isIn()
-      ? `_agent_store_${this.#levels.length}`
-      : undefined
+    const savepoint = this.#connection.isIn() ? `_agent_store_${this.#levels.length}` : undefined
     this.#connection.control(savepoint === undefined ? 'BEGIN IMMEDIATE' : `SAVEPOINT ${savepoint}`)
     const actions: (() => void)[] = []
     this.#levels.push(actions)

@@ -18,7 +18,8 @@ import { parseRow } from './log-rows.ts'
 /** Called with the number of entries checked since the last call. */
 export type Progress = (entries: number) => void
 
-const HEAD_SEQ = 'SELECT seq FROM _agent_store_log WHERE stream = ? AND writer = ? ORDER BY seq DESC LIMIT 1'
+const HEAD_SEQ =
+  'SELECT seq FROM _agent_store_log WHERE stream = ? AND writer = ? ORDER BY seq DESC LIMIT 1'
 
 /**
  * Check a log from `from` (exclusive, itself compared with what is stored) up to where it
@@ -46,8 +47,11 @@ export function verifyLog(
     onProgress?.(page.kind === 'packed' ? page.count : page.rows.length)
   }
   if (newest !== undefined && newest !== (head?.seq ?? 0n)) {
-    if (typeof newest === 'bigint') throw broken(log, (head?.seq ?? 0n) + 1n, 'the entry is missing')
-    throw new MalformedRowError(`stream ${JSON.stringify(stream)} writer ${JSON.stringify(writer)}: seq must be an integer, found ${typeof newest}`)
+    if (typeof newest === 'bigint')
+      throw broken(log, (head?.seq ?? 0n) + 1n, 'the entry is missing')
+    throw new MalformedRowError(
+      `stream ${JSON.stringify(stream)} writer ${JSON.stringify(writer)}: seq must be an integer, found ${typeof newest}`,
+    )
   }
   return head
 }
@@ -61,10 +65,18 @@ interface Log {
 function checkPinned({ db, stream, writer }: Log, pinned: Head): void {
   const row = rowPage(db, stream, writer, { from: pinned.seq, to: pinned.seq }, 1).rows[0]
   if (row === undefined) {
-    throw broken({ db, stream, writer }, pinned.seq, 'the entry that was verified before is missing')
+    throw broken(
+      { db, stream, writer },
+      pinned.seq,
+      'the entry that was verified before is missing',
+    )
   }
   if (!sameHead(parseRow(stream, writer, row), pinned)) {
-    throw broken({ db, stream, writer }, pinned.seq, 'the entry is not the one that was verified before')
+    throw broken(
+      { db, stream, writer },
+      pinned.seq,
+      'the entry is not the one that was verified before',
+    )
   }
 }
 
@@ -74,7 +86,8 @@ function packedHead(page: PackedPage, head: Head | null): Head | undefined {
   if (page.firstSeq !== (head?.seq ?? 0n) + 1n) return undefined
   const links = head === null ? 0 : 32
   if (head !== null && !equal(prevHashes.subarray(0, 32), head.contentHash)) return undefined
-  if (!equal(prevHashes.subarray(links), contentHashes.subarray(0, 32 * (count - 1)))) return undefined
+  if (!equal(prevHashes.subarray(links), contentHashes.subarray(0, 32 * (count - 1))))
+    return undefined
   if (!equal(hashMany(page.inputs, page.inputLengths), contentHashes)) return undefined
   return {
     seq: page.firstSeq + BigInt(count - 1),

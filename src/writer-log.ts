@@ -14,12 +14,12 @@ import { chainHash } from './chain.ts'
 import { announce } from './doorbell.ts'
 import { checkHead, type Entry, type Head, type LogHead, sameHead } from './entry.ts'
 import { BackendError, ConflictError, MalformedRowError, quote } from './errors.ts'
-import { type Progress, verifyLog } from './verify.ts'
 import { guessHead, rememberHead } from './head-guess.ts'
 import { type LogPage, pages, type Range } from './log-page.ts'
 import { entriesOf, lazyEntriesOf, parseRow } from './log-rows.ts'
 import { ensureTable, LOG } from './schema.ts'
 import { decodeText } from './sqlite-text.ts'
+import { type Progress, verifyLog } from './verify.ts'
 
 /** Options of an append. */
 export interface AppendOptions {
@@ -58,12 +58,14 @@ const INSERT_AFTER = `INSERT INTO _agent_store_log (stream, writer, ${COLUMNS})
   SELECT ?, ?, ?, ?, ?, ? FROM (${HEAD_POINTER}) AS head WHERE head.seq = ? AND head.content_hash = ?`
 
 // Each walks the index from name to name: the cost is that of the names, not of the entries.
+// An empty prefix is any stream's; SQL would compare it with NULL.
+const HAS_PREFIX = 'name IS NOT NULL AND (? = 0 OR substr(CAST(name AS BLOB), 1, ?) = ?)'
 const STREAMS = `WITH RECURSIVE names(name) AS (
     SELECT min(stream) FROM _agent_store_log WHERE stream >= ?
     UNION ALL
     SELECT (SELECT min(stream) FROM _agent_store_log WHERE stream > name) FROM names
-    WHERE substr(CAST(name AS BLOB), 1, ?) = ?)
-  SELECT CAST(name AS BLOB) FROM names WHERE substr(CAST(name AS BLOB), 1, ?) = ?`
+    WHERE ${HAS_PREFIX})
+  SELECT CAST(name AS BLOB) FROM names WHERE ${HAS_PREFIX}`
 const WRITERS = `WITH RECURSIVE names(name) AS (
     SELECT min(writer) FROM _agent_store_log WHERE stream = ?
     UNION ALL
@@ -110,7 +112,9 @@ export class WriterLog {
     if (expectedHead !== undefined && expectedHead !== null) checkHead('expectedHead', expectedHead)
     const guess = expectedHead === undefined ? guessHead(db, stream, writer) : expectedHead
     let entry = guess ? insertAfter(db, stream, writer, bytes, guess) : undefined
-    entry ??= db.transaction(() => insertNext(db, stream, writer, [bytes], expectedHead)[0] as Entry)
+    entry ??= db.transaction(
+      () => insertNext(db, stream, writer, [bytes], expectedHead)[0] as Entry,
+    )
     rememberHead(db, entry)
     announce(db, entry)
     return entry
@@ -193,7 +197,8 @@ export class WriterLog {
     checkText('prefix', prefix)
     const start = new Uint8Array(Buffer.from(prefix))
     const length = BigInt(start.length)
-    return db.query(STREAMS, [prefix, length, start, length, start]).map(([name]) => toName(name))
+    const hasPrefix = [length, length, start]
+    return db.query(STREAMS, [prefix, ...hasPrefix, ...hasPrefix]).map(([name]) => toName(name))
   }
 
   /** The head of each writer of a stream, in the binary order of the writers. */
@@ -212,7 +217,12 @@ export class WriterLog {
    * @throws ChainBrokenError naming the first seq that is missing, out of place or edited.
    * @throws MalformedRowError for a row that no writer of this format gives.
    */
-  static verify(db: Backend, stream: string, writer: string, options: VerifyOptions = {}): Head | null {
+  static verify(
+    db: Backend,
+    stream: string,
+    writer: string,
+    options: VerifyOptions = {},
+  ): Head | null {
     checkNames(stream, writer)
     const { from = null, onProgress } = options
     if (from !== null) checkHead('from', from)
@@ -321,7 +331,9 @@ function insertNext(
 function nextEntry(stream: string, writer: string, payload: Uint8Array, head: Head | null): Entry {
   const seq = (head?.seq ?? 0n) + 1n
   if (seq > MAX_INT64) {
-    throw new BackendError(`stream ${quote(stream)} writer ${quote(writer)} is full at seq ${MAX_INT64}`)
+    throw new BackendError(
+      `stream ${quote(stream)} writer ${quote(writer)} is full at seq ${MAX_INT64}`,
+    )
   }
   const prevHash = head?.contentHash ?? null
   return { stream, writer, seq, prevHash, contentHash: chainHash(prevHash, payload), payload }
@@ -352,7 +364,9 @@ function checkNames(stream: unknown, writer: unknown): void {
 function toPayload(argument: string, payload: unknown): Uint8Array {
   if (typeof payload === 'string') {
     if (payload.isWellFormed()) return new Uint8Array(Buffer.from(payload))
-    throw new TypeError(`${argument} holds a lone surrogate, which UTF-8 has no form for: ${quote(payload)}`)
+    throw new TypeError(
+      `${argument} holds a lone surrogate, which UTF-8 has no form for: ${quote(payload)}`,
+    )
   }
   if (payload instanceof Uint8Array) return new Uint8Array(payload)
   checkBytes(`${argument} (a string or bytes)`, payload)
@@ -360,7 +374,12 @@ function toPayload(argument: string, payload: unknown): Uint8Array {
 }
 
 function toPointer(stream: string, writer: string, seq: unknown, contentHash: unknown): Head {
-  if (typeof seq === 'bigint' && seq >= 1n && contentHash instanceof Uint8Array && contentHash.length === 32) {
+  if (
+    typeof seq === 'bigint' &&
+    seq >= 1n &&
+    contentHash instanceof Uint8Array &&
+    contentHash.length === 32
+  ) {
     return { seq, contentHash }
   }
   throw new MalformedRowError(

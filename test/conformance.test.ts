@@ -24,7 +24,8 @@ const subjects: readonly Subject[] = [
   {
     name: 'a DatabaseSync',
     abilities: ['connections', 'interleaving'],
-    open: (file) => SqliteBackend.fromConnection(walOf(new DatabaseSync(file)), { busyTimeoutMs: 5_000 }),
+    open: (file) =>
+      SqliteBackend.fromConnection(walOf(new DatabaseSync(file)), { busyTimeoutMs: 5_000 }),
   },
   {
     name: 'a better-sqlite3 Database',

@@ -24,7 +24,9 @@ export const append: Command = {
     const pointer = commitEventToJson(entry)
     if (options['json']) out.line(JSON.stringify(pointer))
     else {
-      out.line(`${printableName(stream)} ${printableName(writer)} seq ${entry.seq} ${pointer.contentHash}`)
+      out.line(
+        `${printableName(stream)} ${printableName(writer)} seq ${entry.seq} ${pointer.contentHash}`,
+      )
     }
   },
 }

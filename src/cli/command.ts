@@ -122,7 +122,10 @@ export function helpOf(name: string, command: Command): string {
 }
 
 /** An option that must be a whole number. @throws UsageError. */
-export function integerOption(value: string | boolean | undefined, option: string): bigint | undefined {
+export function integerOption(
+  value: string | boolean | undefined,
+  option: string,
+): bigint | undefined {
   if (value === undefined) return undefined
   if (typeof value === 'string' && /^[0-9]+$/.test(value)) return BigInt(value)
   throw new UsageError(`${option} must be a whole number, got ${JSON.stringify(value)}`)

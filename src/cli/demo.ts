@@ -50,13 +50,15 @@ async function fleet(out: Output, file: string, turns: string): Promise<void> {
     Array.from({ length: AGENTS }, async (_, i) => {
       const agent = start(file, turns, String(i), String(AGENTS))
       let lines = 0
-      for await (const _ of createInterface({ input: agent.stdout ?? [] as never })) lines++
+      for await (const _ of createInterface({ input: agent.stdout ?? ([] as never) })) lines++
       await ended(agent)
       return lines
     }),
   )
   const total = written.reduce((sum, n) => sum + n, 0)
-  out.line(`   ${written.map(count).join(' + ')} = ${count(total)} turns acknowledged, none refused`)
+  out.line(
+    `   ${written.map(count).join(' + ')} = ${count(total)} turns acknowledged, none refused`,
+  )
   out.flush()
 }
 
@@ -64,7 +66,7 @@ async function killed(out: Output, file: string, turns: string): Promise<void> {
   step(out, 2, 'a fifth one is killed (SIGKILL) in the midst of appending')
   const agent = start(file, turns, '0', '1', 'doomed')
   const acknowledged: string[] = []
-  for await (const line of createInterface({ input: agent.stdout ?? [] as never })) {
+  for await (const line of createInterface({ input: agent.stdout ?? ([] as never) })) {
     acknowledged.push(line)
     if (acknowledged.length === KILL_AFTER) agent.kill('SIGKILL')
   }
@@ -93,11 +95,18 @@ function ring(out: Output, file: string): string {
   bell.subscribe((event) => {
     rung++
     const hash = Buffer.from(event.contentHash).toString('hex', 0, 6)
-    out.line(`   ding: (${printable(event.stream)}, ${printable(event.writer)}, ${event.seq}) ${hash}`)
+    out.line(
+      `   ding: (${printable(event.stream)}, ${printable(event.writer)}, ${event.seq}) ${hash}`,
+    )
   })
   db.transaction(() => {
     const generation = new Generation('demo').bump(db)
-    WriterLog.append(db, 'demo:supervisor', 'supervisor', `generation ${generation}: all agents reported`)
+    WriterLog.append(
+      db,
+      'demo:supervisor',
+      'supervisor',
+      `generation ${generation}: all agents reported`,
+    )
     out.line(dim('   appended inside a transaction; the bell waits for the commit'))
   })
   if (rung !== 1) throw new FoundFault(`the bell rang ${rung} times for one commit`)
@@ -119,10 +128,12 @@ function forge(out: Output, file: string): void {
   const copy = file.replace(/fleet\.db$/, 'forged.db')
   copyFileSync(file, copy)
   using db = SqliteBackend.open(copy)
-  db.exec(
-    'UPDATE _agent_store_log SET payload = ? WHERE stream = ? AND writer = ? AND seq = ?',
-    [new Uint8Array(Buffer.from('I never said that.')), 'demo:doomed', 'doomed', 7n],
-  )
+  db.exec('UPDATE _agent_store_log SET payload = ? WHERE stream = ? AND writer = ? AND seq = ?', [
+    new Uint8Array(Buffer.from('I never said that.')),
+    'demo:doomed',
+    'doomed',
+    7n,
+  ])
   try {
     WriterLog.verifyAll(db)
   } catch (error) {

@@ -21,7 +21,8 @@ export const log: Command = {
   },
   run({ store, args: [stream = '', writer], options, out }) {
     const { after, limit, tail } = options
-    if (tail !== undefined && limit !== undefined) throw new UsageError('--tail and --limit exclude each other')
+    if (tail !== undefined && limit !== undefined)
+      throw new UsageError('--tail and --limit exclude each other')
     const most = integerOption(tail ?? limit, tail === undefined ? '--limit' : '--tail')
     const from = integerOption(after, '--after')
     const read: ReadOptions = {
@@ -34,7 +35,9 @@ export const log: Command = {
       const entries =
         tail === undefined
           ? WriterLog.read(db, stream, name, read)
-          : WriterLog.entries(db, stream, name, { ...read, reverse: true }).reverse().values()
+          : WriterLog.entries(db, stream, name, { ...read, reverse: true })
+              .reverse()
+              .values()
       if (options['json']) for (const entry of entries) out.line(JSON.stringify(entryToJson(entry)))
       else show(out, entries)
     }

@@ -68,7 +68,9 @@ async function main(argv: readonly string[], out: Output): Promise<void> {
   const name = isGroup ? `${first} ${second}` : first
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
   if (command === undefined) {
-    throw new UsageError(`no command ${JSON.stringify(name)}; there are ${Object.keys(COMMANDS).join(', ')}`)
+    throw new UsageError(
+      `no command ${JSON.stringify(name)}; there are ${Object.keys(COMMANDS).join(', ')}`,
+    )
   }
   const { values, positionals } = parse(name, command, argv.slice(isGroup ? 2 : 1))
   if (values['help']) {
@@ -94,7 +96,11 @@ try {
 } catch (error) {
   out.flush()
   process.exitCode =
-    error instanceof UsageError ? EXIT.usage : error instanceof FoundFault ? EXIT.fault : EXIT.failed
+    error instanceof UsageError
+      ? EXIT.usage
+      : error instanceof FoundFault
+        ? EXIT.fault
+        : EXIT.failed
   const code = error instanceof StoreError ? ` [${error.code}]` : ''
   const message = error instanceof Error ? error.message : String(error)
   console.error(`agent-store: ${message}${code}`)

@@ -42,7 +42,9 @@ export class Output {
 
   /** Rows under a heading, in columns; the last one is not padded. */
   table(heading: readonly string[], rows: readonly (readonly string[])[]): void {
-    const widths = heading.map((title, i) => Math.max(title.length, ...rows.map((r) => (r[i] ?? '').length)))
+    const widths = heading.map((title, i) =>
+      Math.max(title.length, ...rows.map((r) => (r[i] ?? '').length)),
+    )
     const format = (row: readonly string[]) =>
       row.map((cell, i) => (i === row.length - 1 ? cell : cell.padEnd(widths[i] ?? 0))).join('  ')
     this.line(dim(format(heading)))
@@ -74,8 +76,10 @@ export function asText(bytes: Uint8Array): string | undefined {
 /** Text for one line of a terminal: no control characters, at most `width` long. */
 export function printable(text: string, width: number = Number.POSITIVE_INFINITY): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not reach a terminal
-  const plain = text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, (c) =>
-    c === '\n' ? '⏎' : c === '\t' ? ' ' : `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  const plain = text.replace(
+    /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g,
+    (c) =>
+      c === '\n' ? '⏎' : c === '\t' ? ' ' : `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`,
   )
   return plain.length > width ? `${plain.slice(0, width - 1)}…` : plain
 }

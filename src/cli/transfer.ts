@@ -26,7 +26,9 @@ export const exportCommand: Command = {
     const to = fd === undefined ? out : new Output(fd)
     try {
       for (const stream of onlyStream === undefined ? WriterLog.streams(db) : [onlyStream]) {
-        for (const writer of onlyWriter === undefined ? WriterLog.writers(db, stream) : [onlyWriter]) {
+        for (const writer of onlyWriter === undefined
+          ? WriterLog.writers(db, stream)
+          : [onlyWriter]) {
           for (const entry of WriterLog.read(db, stream, writer)) {
             const text = asText(entry.payload)
             const payload =
@@ -57,7 +59,8 @@ export const importCommand: Command = {
   optionHelp: {
     '--stream-field NAME': "the field with the stream's name (default: stream)",
     '--writer-field NAME': "the field with the writer's name (default: writer)",
-    '--payload-field NAME': 'the field with the payload: text, or any JSON value (default: payload)',
+    '--payload-field NAME':
+      'the field with the payload: text, or any JSON value (default: payload)',
     '--keep-going': 'store the good lines even when some are bad (exit status 1 all the same)',
     '--json': 'print what was done as JSON',
   },
@@ -80,14 +83,23 @@ export const importCommand: Command = {
             const isNew = db.transaction(() => importLine(db, bytes, fields))
             done[isNew ? 'imported' : 'present']++
           } catch (error) {
-            if (!(error instanceof BadLine || error instanceof TypeError || error instanceof RangeError)) throw error
+            if (
+              !(
+                error instanceof BadLine ||
+                error instanceof TypeError ||
+                error instanceof RangeError
+              )
+            )
+              throw error
             done.bad++
             problems.line(`${file}:${number}: ${error.message}`)
           }
         }
         if (done.bad > 0 && options['keep-going'] !== true) {
           done.imported = 0
-          throw new FoundFault(`${count(done.bad)} bad lines; nothing was stored (--keep-going stores the others)`)
+          throw new FoundFault(
+            `${count(done.bad)} bad lines; nothing was stored (--keep-going stores the others)`,
+          )
         }
       })
     } finally {
@@ -95,7 +107,9 @@ export const importCommand: Command = {
       if (options['json']) out.line(JSON.stringify(done))
     }
     if (!options['json']) {
-      out.line(`${count(done.imported)} entries appended, ${count(done.present)} were there already`)
+      out.line(
+        `${count(done.imported)} entries appended, ${count(done.present)} were there already`,
+      )
     }
     if (done.bad > 0) throw new FoundFault(`${count(done.bad)} bad lines were left out`)
   },
@@ -113,7 +127,11 @@ function importLine(
   const writer = nameIn(line, fields.writer)
   const payload = payloadIn(line, fields.payload)
   const { seq, contentHash } = line
-  if (typeof seq === 'string' && typeof contentHash === 'string' && /^[1-9][0-9]{0,18}$/.test(seq)) {
+  if (
+    typeof seq === 'string' &&
+    typeof contentHash === 'string' &&
+    /^[1-9][0-9]{0,18}$/.test(seq)
+  ) {
     const stored = WriterLog.entry(db, stream, writer, BigInt(seq))
     if (stored !== null) {
       if (commitEventToJson(stored).contentHash === contentHash) return false
@@ -122,8 +140,10 @@ function importLine(
   }
   const entry = commitEventToJson(WriterLog.append(db, stream, writer, payload))
   if (seq !== undefined && contentHash !== undefined) {
-    if (entry.seq !== seq) throw new BadLine(`would become seq ${entry.seq}, the line says ${JSON.stringify(seq)}`)
-    if (entry.contentHash !== contentHash) throw new BadLine('contentHash does not match payload and log')
+    if (entry.seq !== seq)
+      throw new BadLine(`would become seq ${entry.seq}, the line says ${JSON.stringify(seq)}`)
+    if (entry.contentHash !== contentHash)
+      throw new BadLine('contentHash does not match payload and log')
   }
   return true
 }
@@ -146,7 +166,9 @@ function parseLine(bytes: Uint8Array): Record<string, unknown> {
 function nameIn(line: Record<string, unknown>, field: string): string {
   const value = Object.hasOwn(line, field) ? line[field] : undefined
   if (typeof value === 'string') return value
-  throw new BadLine(`field ${JSON.stringify(field)} must be text, got ${JSON.stringify(value) ?? 'nothing'}`)
+  throw new BadLine(
+    `field ${JSON.stringify(field)} must be text, got ${JSON.stringify(value) ?? 'nothing'}`,
+  )
 }
 
 function payloadIn(line: Record<string, unknown>, field: string): string | Uint8Array {
@@ -190,4 +212,3 @@ function* linesOf(file: string): Generator<{ number: number; bytes: Uint8Array }
     if (fd !== 0) closeSync(fd)
   }
 }
-

@@ -14,13 +14,18 @@ export const verify: Command = {
     'A cut tail cannot be seen without a pinned head: compare with `agent-store heads`.',
   run({ store, args: [stream, writer], options, out }) {
     using db = openForReading(store)
-    const bar = new ProgressBar(process.stderr.isTTY === true && hasLog(db) ? total(db, stream, writer) : 0)
+    const bar = new ProgressBar(
+      process.stderr.isTTY === true && hasLog(db) ? total(db, stream, writer) : 0,
+    )
     const onProgress = (entries: number) => bar.add(entries)
     try {
       const { logs, entries } = check(db, stream, writer, onProgress)
       bar.clear()
       if (options['json']) out.line(JSON.stringify({ ok: true, logs, entries: String(entries) }))
-      else out.line(`ok: ${count(entries)} entries in ${count(logs)} logs, every hash and link as it must be`)
+      else
+        out.line(
+          `ok: ${count(entries)} entries in ${count(logs)} logs, every hash and link as it must be`,
+        )
     } catch (error) {
       bar.clear()
       if (!(error instanceof ChainBrokenError || error instanceof MalformedRowError)) throw error

@@ -73,7 +73,10 @@ export const backendCases: readonly ConformanceCase[] = [
     assert.throws(
       () => db.query('SELECT nothing FROM nowhere'),
       (error: unknown) =>
-        error instanceof Error && 'code' in error && error.code === 'STORE_BACKEND' && error.cause instanceof Error,
+        error instanceof Error &&
+        'code' in error &&
+        error.code === 'STORE_BACKEND' &&
+        error.cause instanceof Error,
     )
   }),
   onStore('iterates row by row, and stops when told', (db) => {

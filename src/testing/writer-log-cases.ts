@@ -11,7 +11,9 @@ function fill(db: Backend, count: number, large = false): Entry[] {
     db,
     's',
     'w',
-    Array.from({ length: count }, (_, i) => utf8('x'.repeat(large && i % 97 === 5 ? 40_000 : i % 70))),
+    Array.from({ length: count }, (_, i) =>
+      utf8('x'.repeat(large && i % 97 === 5 ? 40_000 : i % 70)),
+    ),
   )
 }
 
@@ -63,17 +65,29 @@ export const writerLogCases: readonly ConformanceCase[] = [
     assert.deepEqual(WriterLog.entries(db, 'none', 'nobody'), [])
     assert.equal(WriterLog.verify(db, 'none', 'nobody'), null)
     assert.deepEqual(WriterLog.verifyAll(db), { logs: 0, entries: 0n })
-    assert.deepEqual([WriterLog.streams(db), WriterLog.writers(db, 'x'), WriterLog.heads(db, 'x')], [[], [], []])
+    assert.deepEqual(
+      [WriterLog.streams(db), WriterLog.writers(db, 'x'), WriterLog.heads(db, 'x')],
+      [[], [], []],
+    )
   }),
   onStore('keeps any bytes', (db) => {
-    const payloads = [new Uint8Array(0), new Uint8Array([0, 255, 128, 10]), utf8('\0'), new Uint8Array(70_000).fill(7)]
+    const payloads = [
+      new Uint8Array(0),
+      new Uint8Array([0, 255, 128, 10]),
+      utf8('\0'),
+      new Uint8Array(70_000).fill(7),
+    ]
     const entries = WriterLog.appendMany(db, 's', 'w', payloads)
-    assert.deepEqual(entries.map((e) => e.payload), payloads)
+    assert.deepEqual(
+      entries.map((e) => e.payload),
+      payloads,
+    )
     assert.deepEqual(WriterLog.entries(db, 's', 'w'), entries)
     WriterLog.verify(db, 's', 'w')
   }),
   onStore('compares names byte by byte and lists them in binary order', (db) => {
-    for (const stream of NAMES) for (const writer of NAMES) WriterLog.append(db, stream, writer, stream + writer)
+    for (const stream of NAMES)
+      for (const writer of NAMES) WriterLog.append(db, stream, writer, stream + writer)
     const sorted = NAMES.toSorted((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)))
     assert.deepEqual(WriterLog.streams(db), sorted)
     assert.deepEqual(WriterLog.streams(db, { prefix: 'a' }), ['a', 'a ', 'a\u0308'])
@@ -81,9 +95,15 @@ export const writerLogCases: readonly ConformanceCase[] = [
     for (const stream of NAMES) {
       assert.deepEqual(WriterLog.writers(db, stream), sorted)
       const heads = WriterLog.heads(db, stream)
-      assert.deepEqual(heads.map((h) => [h.stream, h.writer, h.seq]), sorted.map((w) => [stream, w, 1n]))
+      assert.deepEqual(
+        heads.map((h) => [h.stream, h.writer, h.seq]),
+        sorted.map((w) => [stream, w, 1n]),
+      )
     }
-    assert.deepEqual(WriterLog.verifyAll(db), { logs: NAMES.length ** 2, entries: BigInt(NAMES.length ** 2) })
+    assert.deepEqual(WriterLog.verifyAll(db), {
+      logs: NAMES.length ** 2,
+      entries: BigInt(NAMES.length ** 2),
+    })
   }),
   onStore('reads past a seq, a page, from the end, one, and lazily', (db) => {
     const all = fill(db, 1_300, true)
@@ -93,18 +113,23 @@ export const writerLogCases: readonly ConformanceCase[] = [
     assert.deepEqual(WriterLog.entries(db, 's', 'w', { after: 510n, limit: 3 }), at(511, 512, 513))
     assert.deepEqual(WriterLog.entries(db, 's', 'w', { reverse: true, limit: 2 }), at(1300, 1299))
     assert.deepEqual(WriterLog.entries(db, 's', 'w', { reverse: true }), all.toReversed())
-    assert.deepEqual(WriterLog.entries(db, 's', 'w', { reverse: true, after: 1_297n }), at(1300, 1299, 1298))
+    assert.deepEqual(
+      WriterLog.entries(db, 's', 'w', { reverse: true, after: 1_297n }),
+      at(1300, 1299, 1298),
+    )
     assert.deepEqual(WriterLog.entries(db, 's', 'w', { limit: 0 }), [])
     assert.deepEqual(WriterLog.entries(db, 's', 'w', { after: 5_000n }), [])
     assert.deepEqual(WriterLog.entry(db, 's', 'w', 600n), all[599])
-    const lazy = [...WriterLog.read(db, 's', 'w')].map(({ stream, writer, seq, prevHash, contentHash, payload }) => ({
-      stream,
-      writer,
-      seq,
-      prevHash,
-      contentHash,
-      payload,
-    }))
+    const lazy = [...WriterLog.read(db, 's', 'w')].map(
+      ({ stream, writer, seq, prevHash, contentHash, payload }) => ({
+        stream,
+        writer,
+        seq,
+        prevHash,
+        contentHash,
+        payload,
+      }),
+    )
     assert.deepEqual(lazy, all)
   }),
   onStore('goes on reading what is appended meanwhile, holding nothing', (db) => {
@@ -123,14 +148,21 @@ export const writerLogCases: readonly ConformanceCase[] = [
     throwsCode('STORE_CONFLICT', () => WriterLog.append(db, 's', 'w', 'x', { expectedHead: null }))
     const { seq } = second
     throwsCode('STORE_CONFLICT', () =>
-      WriterLog.append(db, 's', 'w', 'x', { expectedHead: { seq, contentHash: first.contentHash } }),
+      WriterLog.append(db, 's', 'w', 'x', {
+        expectedHead: { seq, contentHash: first.contentHash },
+      }),
     )
-    throwsCode('STORE_CONFLICT', () => WriterLog.appendMany(db, 's', 'w', ['x'], { expectedHead: first }))
+    throwsCode('STORE_CONFLICT', () =>
+      WriterLog.appendMany(db, 's', 'w', ['x'], { expectedHead: first }),
+    )
     assert.deepEqual(WriterLog.entries(db, 's', 'w'), [first, second])
   }),
   onStore('appends many entries or none', (db) => {
     const entries = WriterLog.appendMany(db, 's', 'w', ['a', 'b', 'c'])
-    assert.deepEqual(entries.map((e) => e.seq), [1n, 2n, 3n])
+    assert.deepEqual(
+      entries.map((e) => e.seq),
+      [1n, 2n, 3n],
+    )
     assert.throws(() => WriterLog.appendMany(db, 's', 'w', ['d', '\ud800']), TypeError)
     assert.deepEqual(WriterLog.appendMany(db, 's', 'w', []), [])
     assert.deepEqual(WriterLog.entries(db, 's', 'w'), entries)
@@ -200,7 +232,11 @@ export const writerLogCases: readonly ConformanceCase[] = [
   }),
   onStore('names two entries that changed places', (db) => {
     fill(db, 40)
-    for (const [from, to] of [[10n, 99n], [11n, 10n], [99n, 11n]]) {
+    for (const [from, to] of [
+      [10n, 99n],
+      [11n, 10n],
+      [99n, 11n],
+    ]) {
       db.exec('UPDATE _agent_store_log SET seq = ? WHERE seq = ?', [to ?? null, from ?? null])
     }
     breaksAt(db, 10n)
@@ -274,7 +310,10 @@ export const writerLogCases: readonly ConformanceCase[] = [
   }),
   onTwo('lets two connections append as the same writer', (a, b) => {
     const entries = [a, b, b, a, b, a, a].map((db, i) => WriterLog.append(db, 's', 'w', String(i)))
-    assert.deepEqual(entries.map((e) => e.seq), [1n, 2n, 3n, 4n, 5n, 6n, 7n])
+    assert.deepEqual(
+      entries.map((e) => e.seq),
+      [1n, 2n, 3n, 4n, 5n, 6n, 7n],
+    )
     assert.deepEqual(WriterLog.entries(a, 's', 'w'), entries)
     assert.equal(WriterLog.verify(b, 's', 'w')?.seq, 7n)
   }),
