@@ -69,8 +69,8 @@ export function commitEventFromJson(json: unknown): Event {
   return {
     stream,
     writer,
-    seq: parseSeq(fields['seq']),
-    contentHash: parseHash('contentHash', fields['contentHash']),
+    seq: parseSeq(fields.seq),
+    contentHash: parseHash('contentHash', fields.contentHash),
   }
 }
 

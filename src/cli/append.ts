@@ -15,14 +15,14 @@ export const append: Command = {
   },
   notes: 'Without payload and --file, the payload is read from standard input.',
   run({ store, args: [stream = '', writer = '', text], options, out }) {
-    if (text !== undefined && options['file'] !== undefined) {
+    if (text !== undefined && options.file !== undefined) {
       throw new UsageError('the payload is given twice: as an argument and by --file')
     }
-    const payload = text ?? new Uint8Array(readFileSync(String(options['file'] ?? '/dev/stdin')))
+    const payload = text ?? new Uint8Array(readFileSync(String(options.file ?? '/dev/stdin')))
     using db = openForWriting(store)
     const entry = WriterLog.append(db, stream, writer, payload)
     const pointer = commitEventToJson(entry)
-    if (options['json']) out.line(JSON.stringify(pointer))
+    if (options.json) out.line(JSON.stringify(pointer))
     else {
       out.line(
         `${printableName(stream)} ${printableName(writer)} seq ${entry.seq} ${pointer.contentHash}`,

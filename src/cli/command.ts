@@ -75,7 +75,7 @@ export function takeStore(
 ): { store: string; args: readonly string[] } {
   const most = command.args.length
   const least = command.args.filter((arg) => arg.startsWith('<')).length
-  const preset = option ?? process.env['AGENT_STORE']
+  const preset = option ?? process.env.AGENT_STORE
   const usage = `usage: ${usageLine(name, command)}`
   if (command.takesStore === false) {
     if (positionals.length > most) throw new UsageError(`too many arguments; ${usage}`)

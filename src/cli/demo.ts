@@ -27,7 +27,7 @@ export const demo: Command = {
   options: { turns: { type: 'string' } },
   optionHelp: { '--turns FILE': 'JSON lines with stream, writer and payload to append' },
   async run({ options, out }) {
-    const turns = typeof options['turns'] === 'string' ? options['turns'] : defaultTurns()
+    const turns = typeof options.turns === 'string' ? options.turns : defaultTurns()
     const file = join(mkdtempSync(join(tmpdir(), 'agent-store-demo-')), 'fleet.db')
     openForWriting(file).close()
     await fleet(out, file, turns)

@@ -16,7 +16,7 @@ export const generations: Readonly<Record<string, Command>> = {
       const known = hasCounters(db) ? Generation.list(db) : []
       const found =
         key === undefined ? known : [known.find((c) => c.key === key) ?? { key, value: 0n }]
-      if (options['json']) {
+      if (options.json) {
         for (const { key, value } of found) out.line(JSON.stringify({ key, value: String(value) }))
       } else if (key !== undefined) out.line(String(found[0]?.value))
       else {

@@ -15,7 +15,7 @@ export const heads: Command = {
     const found = (only === undefined ? WriterLog.streams(db) : [only]).flatMap((stream) =>
       WriterLog.heads(db, stream).map(commitEventToJson),
     )
-    if (options['json']) for (const head of found) out.line(JSON.stringify(head))
+    if (options.json) for (const head of found) out.line(JSON.stringify(head))
     else {
       out.table(
         ['stream', 'writer', 'seq', 'hash'],
@@ -37,7 +37,7 @@ export const streams: Command = {
       const logs = WriterLog.heads(db, stream)
       return { stream, writers: logs.length, entries: logs.reduce((sum, { seq }) => sum + seq, 0n) }
     })
-    if (options['json']) {
+    if (options.json) {
       for (const row of found) out.line(JSON.stringify({ ...row, entries: String(row.entries) }))
     } else {
       out.table(

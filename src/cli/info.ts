@@ -31,7 +31,7 @@ export const info: Command = {
       counters: hasCounters(db) ? Generation.list(db).length : 0,
       integrity: problems.join('; '),
     }
-    if (options['json']) out.line(JSON.stringify(found))
+    if (options.json) out.line(JSON.stringify(found))
     else {
       const rows = {
         file: found.file,

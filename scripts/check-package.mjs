@@ -1,0 +1,41 @@
+// Packs the package, installs it into an empty project, and runs the README's tour there:
+// by import, by require, and on the command line.
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+const folder = mkdtempSync(join(tmpdir(), 'agent-store-package-'))
+const run = (command, args) =>
+  execFileSync(command, args, {
+    cwd: folder,
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+
+try {
+  execFileSync('npm', ['pack', '--silent', '--pack-destination', folder], { stdio: 'ignore' })
+  const [packed] = readdirSync(folder)
+  writeFileSync(join(folder, 'package.json'), '{ "name": "consumer", "private": true }\n')
+  run('npm', ['install', '--silent', '--no-audit', '--no-fund', `./${packed}`])
+
+  const tour = /```ts\n([\s\S]*?)```/.exec(readFileSync('README.md', 'utf8'))?.[1]
+  if (tour === undefined) throw new Error('README.md has no tour')
+  writeFileSync(join(folder, 'tour.mts'), tour)
+  run(process.execPath, ['tour.mts'])
+  rmSync(join(folder, 'fleet.db'), { force: true })
+
+  const required = tour.replace(/import (\{[^}]*\}) from ('[^']*')/g, 'const $1 = require($2)')
+  if (required === tour) throw new Error('the tour imports nothing')
+  writeFileSync(join(folder, 'tour.cts'), required)
+  run(process.execPath, ['tour.cts'])
+
+  const cli = join('node_modules', '.bin', 'agent-store')
+  const shown = run(cli, ['verify', 'fleet.db'])
+  if (!shown.startsWith('ok:')) throw new Error(`agent-store verify says ${shown}`)
+  const demo = run(cli, ['demo'])
+  if (!demo.includes('0 lost') || !demo.includes('caught:')) throw new Error(demo)
+  console.log(`${packed}: tour by import and by require, command line, demo: ok`)
+} finally {
+  rmSync(folder, { recursive: true, force: true })
+}
