@@ -101,8 +101,7 @@ export function entryFromJson(json: unknown): Entry {
   }
 }
 
-/** Lower-case hex. @internal */
-export function hex(bytes: Uint8Array): string {
+function hex(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('hex')
 }
 

@@ -14,7 +14,7 @@ export class UsageError extends Error {}
 export class FoundFault extends Error {}
 
 /** What a command is called with. */
-export interface Invocation {
+interface Invocation {
   /** The store: a file. */
   readonly store: string
   /** The positional arguments after the store. */
@@ -96,7 +96,7 @@ export function takeStore(
 }
 
 /** `agent-store log [store] <stream> [writer] [options]`. */
-export function usageLine(name: string, command: Command): string {
+function usageLine(name: string, command: Command): string {
   const store = command.takesStore === false ? [] : ['[store]']
   return ['agent-store', name, ...store, ...command.args, '[options]'].join(' ')
 }

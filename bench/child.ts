@@ -1,0 +1,16 @@
+/** What must be measured in a process of its own: memory of a verification, import, opening. */
+const [, , what, file = ''] = process.argv
+const start = performance.now()
+const { SqliteBackend, WriterLog } = await import('agent-store')
+const loaded = performance.now()
+if (what === 'import') console.log(`${(loaded - start).toFixed(1)} ms (target 30)`)
+else {
+  using db = SqliteBackend.open(file)
+  const opened = performance.now()
+  if (what === 'open') console.log(`${(opened - loaded).toFixed(2)} ms (target 5)`)
+  else {
+    const { entries } = WriterLog.verifyAll(db)
+    const megabytes = process.resourceUsage().maxRSS / 1024
+    console.log(`${megabytes.toFixed(0)} MB resident at most, ${entries} entries (target 100)`)
+  }
+}

@@ -1,0 +1,394 @@
+/** The command line, run as a user runs it: real processes, real files, exit statuses. */
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, beforeEach, test } from 'node:test'
+import { entryFromJson, SqliteBackend, WriterLog } from 'agent-store'
+
+const root = join(import.meta.dirname, '..', '..')
+const folder = mkdtempSync(join(tmpdir(), 'agent-store-cli-'))
+after(() => rmSync(folder, { recursive: true }))
+
+let store = ''
+let number = 0
+beforeEach(() => {
+  store = join(folder, `store-${++number}.db`)
+})
+
+interface Outcome {
+  readonly status: number | null
+  readonly out: string
+  readonly err: string
+}
+
+function cli(
+  args: readonly string[],
+  input: string | Uint8Array = '',
+  env: Record<string, string> = {},
+): Outcome {
+  const { status, stdout, stderr } = spawnSync(
+    process.execPath,
+    [join(root, 'src', 'cli', 'main.ts'), ...args],
+    {
+      input,
+      encoding: 'utf8',
+      cwd: folder,
+      env: { ...process.env, AGENT_STORE: '', ...env },
+      maxBuffer: 1 << 28,
+    },
+  )
+  return { status, out: stdout, err: stderr }
+}
+
+function ok(
+  args: readonly string[],
+  input: string | Uint8Array = '',
+  env: Record<string, string> = {},
+): string {
+  const { status, out, err } = cli(args, input, env)
+  assert.equal(status, 0, err)
+  assert.equal(err, '')
+  return out
+}
+
+function fails(
+  status: number,
+  pattern: RegExp,
+  args: readonly string[],
+  input: string | Uint8Array = '',
+): Outcome {
+  const outcome = cli(args, input)
+  assert.equal(outcome.status, status, outcome.out + outcome.err)
+  assert.match(outcome.err, pattern)
+  assert.doesNotMatch(outcome.err, /\n +at /, 'no stack trace unless asked')
+  return outcome
+}
+
+test('--help lists every command, and each command has a page', () => {
+  const overview = ok(['--help'])
+  const commands = [
+    'demo',
+    'append',
+    'log',
+    'heads',
+    'streams',
+    'verify',
+    'import',
+    'export',
+    'info',
+  ]
+  for (const command of commands) {
+    assert.ok(overview.includes(`  ${command}`), command)
+    const page = ok([command, '--help'])
+    assert.match(page, new RegExp(`^agent-store ${command} .*\\[options\\]\n`))
+    assert.match(page, /--help/)
+  }
+  for (const action of ['get', 'bump', 'set']) {
+    assert.ok(ok(['generation', '--help']).includes(`generation ${action}`))
+    assert.match(
+      ok(['generation', action, '--help']),
+      new RegExp(`^agent-store generation ${action} `),
+    )
+  }
+  assert.equal(ok([]), overview)
+  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+  assert.equal(ok(['--version']), `${version}\n`)
+})
+
+test('append takes an argument, a file or standard input, and log shows them', () => {
+  const file = join(folder, 'payload.bin')
+  writeFileSync(file, new Uint8Array([0, 255, 10]))
+  assert.match(ok(['append', store, 'conv', 'alice', 'hello']), /^conv alice seq 1 [0-9a-f]{64}\n$/)
+  ok(['append', store, 'conv', 'alice', '--file', file])
+  const pointer = JSON.parse(ok(['append', store, 'conv', 'bob', '--json'], 'from stdin'))
+  assert.deepEqual([pointer.stream, pointer.writer, pointer.seq], ['conv', 'bob', '1'])
+
+  const table = ok(['log', store, 'conv'])
+  assert.match(table, /alice +1 +[0-9a-f]{12} +5 +hello\n/)
+  assert.match(table, /alice +2 +[0-9a-f]{12} +3 +0x00ff0a\n/)
+  assert.match(table, /bob +1 +[0-9a-f]{12} +10 +from stdin\n/)
+  const entries = ok(['log', store, 'conv', 'alice', '--json'])
+    .trim()
+    .split('\n')
+    .map((l) => entryFromJson(JSON.parse(l)))
+  assert.deepEqual(
+    entries.map((e) => e.payload),
+    [new Uint8Array(Buffer.from('hello')), new Uint8Array([0, 255, 10])],
+  )
+})
+
+test('log takes --after, --limit and --tail', () => {
+  using db = SqliteBackend.open(store)
+  WriterLog.ensureSchema(db)
+  WriterLog.appendMany(
+    db,
+    's',
+    'w',
+    Array.from({ length: 9 }, (_, i) => `entry ${i + 1}`),
+  )
+  const seqs = (...options: string[]) =>
+    ok(['log', store, 's', '--json', ...options])
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line).seq)
+  assert.deepEqual(seqs('--after', '7'), ['8', '9'])
+  assert.deepEqual(seqs('--limit', '2'), ['1', '2'])
+  assert.deepEqual(seqs('--after', '3', '--limit', '1'), ['4'])
+  assert.deepEqual(seqs('--tail', '2'), ['8', '9'])
+  assert.equal(ok(['log', store, 'nothing']), '')
+  fails(2, /--after must be a whole number/, ['log', store, 's', '--after', 'x'])
+  fails(2, /exclude each other/, ['log', store, 's', '--tail', '1', '--limit', '1'])
+})
+
+test('log keeps control characters of a payload or a name away from the terminal', () => {
+  ok(['append', store, 's', 'evil\u001b[31m', 'line one\nline two\u001b]0;title\u0007\u202e'])
+  const shown = ok(['log', store, 's'])
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: that is the point
+  assert.doesNotMatch(shown, /[\u0000-\u0009\u000b-\u001f\u202e]/)
+  assert.match(shown, /line one⏎line two\\u001b/)
+})
+
+test('heads and streams tell what is in a store', () => {
+  for (const [stream = '', writer = ''] of [
+    ['a:1', 'x'],
+    ['a:1', 'y'],
+    ['a:1', 'y'],
+    ['b', 'x'],
+  ]) {
+    ok(['append', store, stream, writer, 'p'])
+  }
+  assert.match(ok(['streams', store]), /a:1 +2 +3\nb +1 +1\n/)
+  assert.deepEqual(JSON.parse(ok(['streams', store, 'b', '--json'])), {
+    stream: 'b',
+    writers: 1,
+    entries: '1',
+  })
+  const heads = ok(['heads', store, '--json'])
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+  assert.deepEqual(
+    heads.map((h) => [h.stream, h.writer, h.seq]),
+    [
+      ['a:1', 'x', '1'],
+      ['a:1', 'y', '2'],
+      ['b', 'x', '1'],
+    ],
+  )
+  assert.match(ok(['heads', store, 'a:1']), /a:1 +y +2 +[0-9a-f]{64}\n/)
+})
+
+test('verify says ok, or exits with 1 and the first bad entry', () => {
+  for (const payload of ['one', 'two', 'three']) ok(['append', store, 'conv', 'alice', payload])
+  assert.match(ok(['verify', store]), /^ok: 3 entries in 1 logs/)
+  assert.match(ok(['verify', store, 'conv']), /^ok: 3 entries/)
+  assert.deepEqual(JSON.parse(ok(['verify', store, 'conv', 'alice', '--json'])), {
+    ok: true,
+    logs: 1,
+    entries: '3',
+  })
+  using db = SqliteBackend.open(store)
+  db.exec("UPDATE _agent_store_log SET payload = x'00' WHERE seq = 2")
+  fails(1, /stream "conv" writer "alice" at seq 2: content_hash does not match/, ['verify', store])
+  const { out } = cli(['verify', store, '--json'])
+  const found = JSON.parse(out)
+  assert.deepEqual([found.ok, found.code, found.seq], [false, 'STORE_CHAIN_BROKEN', '2'])
+  assert.match(cli(['verify', store, '--trace']).err, /\n +at /)
+})
+
+test('generation gets, bumps and sets, never back', () => {
+  assert.equal(ok(['generation', 'bump', store, 'report']), '1\n')
+  assert.equal(ok(['generation', 'set', store, 'report', '9007199254740993']), '9007199254740993\n')
+  assert.equal(ok(['generation', 'bump', store, 'report']), '9007199254740994\n')
+  assert.equal(ok(['generation', 'get', store, 'report']), '9007199254740994\n')
+  assert.equal(ok(['generation', 'get', store, 'other']), '0\n')
+  assert.deepEqual(JSON.parse(ok(['generation', 'get', store, '--json'])), {
+    key: 'report',
+    value: '9007199254740994',
+  })
+  fails(3, /\[STORE_NON_MONOTONIC_GENERATION\]/, ['generation', 'set', store, 'report', '5'])
+  fails(2, /must be a whole number/, ['generation', 'set', store, 'report', '-5'])
+  fails(3, /must be from 0 to/, ['generation', 'set', store, 'report', '9223372036854775808'])
+})
+
+test('export prints what import takes back byte for byte', () => {
+  using db = SqliteBackend.open(store)
+  WriterLog.ensureSchema(db)
+  const payloads = [
+    'text',
+    '',
+    '\ufeffbom \ufffd',
+    '{"a": 1.0}',
+    '\u0000\u001f\n',
+    new Uint8Array([255, 0, 195]),
+    new Uint8Array(300_000).fill(200),
+  ]
+  WriterLog.appendMany(db, 'strëam', '', payloads)
+  WriterLog.appendMany(db, '', 'w', payloads.toReversed())
+  const lines = ok(['export', store])
+  const copy = join(folder, `copy-${number}.db`)
+  assert.match(ok(['import', copy, '-'], lines), /^14 entries appended, 0 were there already/)
+  assert.equal(ok(['export', copy]), lines)
+  assert.match(ok(['import', copy, '-'], lines), /^0 entries appended, 14 were there already/)
+  const file = join(folder, `lines-${number}.jsonl`)
+  ok(['export', store, 'strëam', '--output', file])
+  assert.equal(readFileSync(file, 'utf8').trim().split('\n').length, 7)
+  fails(3, /EEXIST/, ['export', store, '--output', file])
+})
+
+test('import reports bad lines by number and stores nothing of the file', () => {
+  const good = '{"stream":"s","writer":"w","payload":{"role":"user","content":"é"}}'
+  const lines = [
+    good,
+    'nonsense',
+    '',
+    '{"stream":1,"writer":"w","payload":""}',
+    '[]',
+    '{"stream":"s","writer":"w"}',
+    '{"stream":"s\\ud800","writer":"w","payload":""}',
+    good,
+  ].join('\n')
+  const { err } = fails(1, /5 bad lines; nothing was stored/, ['import', store, '-'], lines)
+  for (const line of [2, 4, 5, 6, 7]) assert.match(err, new RegExp(`^-:${line}: `, 'm'))
+  assert.equal(ok(['streams', store, '--json']), '')
+  const kept = cli(['import', store, '-', '--keep-going', '--json'], lines)
+  assert.equal(kept.status, 1)
+  assert.deepEqual(JSON.parse(kept.out), { imported: 2, present: 0, bad: 5 })
+  using db = SqliteBackend.open(store)
+  const payload = Buffer.from(WriterLog.entry(db, 's', 'w', 2n)?.payload ?? []).toString()
+  assert.equal(payload, '{"role":"user","content":"é"}')
+  const invalid = Buffer.concat([
+    Buffer.from('{"stream":"s","writer":"w","payload":"'),
+    Buffer.from([0xff]),
+    Buffer.from('"}'),
+  ])
+  fails(1, /-:1: not UTF-8/, ['import', store, '-'], invalid)
+})
+
+test('import refuses a line whose place or hash would be another', () => {
+  ok(['append', store, 's', 'w', 'one'])
+  const [line = ''] = ok(['export', store]).split('\n')
+  const other = join(folder, `other-${number}.db`)
+  ok(['append', other, 's', 'w', 'another'])
+  fails(1, /seq 1 of this log is there already, with another hash/, ['import', other, '-'], line)
+  fails(
+    1,
+    /contentHash does not match/,
+    ['import', join(folder, 'new.db'), '-'],
+    line.replace('"one"', '"two"'),
+  )
+})
+
+test('import takes other field names, and the real turns with the defaults', (t) => {
+  const line = '{"run":"r","agent":"a","message":"m"}'
+  ok(
+    [
+      'import',
+      store,
+      '-',
+      '--stream-field',
+      'run',
+      '--writer-field',
+      'agent',
+      '--payload-field',
+      'message',
+    ],
+    line,
+  )
+  assert.match(ok(['log', store, 'r']), /a +1 +[0-9a-f]{12} +1 +m\n/)
+  assert.match(
+    ok(['import', store, join(root, 'data', 'agent-turns.jsonl')]),
+    /^22 entries appended/,
+  )
+  const real = join(root, '..', 'shared', 'data', 'agent-turns.jsonl')
+  if (!existsSync(real))
+    return t.diagnostic('the larger set of real turns is not beside this checkout')
+  assert.match(ok(['import', store, real]), /^362 entries appended/)
+  assert.match(ok(['verify', store]), /^ok: 385 entries/)
+})
+
+test('info shows what the file is', () => {
+  ok(['append', store, 's', 'w', 'p'])
+  const info = JSON.parse(ok(['info', store, '--json']))
+  assert.equal(info.file, store)
+  assert.deepEqual(
+    [info.journalMode, info.integrity, info.entries, info.logs, info.streams],
+    ['wal', 'ok', '1', 1, 1],
+  )
+  assert.match(info.sqliteVersion, /^3\.\d+\.\d+$/)
+  assert.match(ok(['info', store]), /journal mode +wal\n/)
+})
+
+test('the store may be named by --store or AGENT_STORE', () => {
+  const env = { AGENT_STORE: store }
+  ok(['append', 's', 'w', 'by environment'], '', env)
+  ok(['append', 's', 'w'], 'by environment, from stdin', env)
+  ok(['append', '--store', store, 's', 'w', 'by option'])
+  assert.match(ok(['verify'], '', env), /^ok: 3 entries/)
+  const other = join(folder, `other-${number}.db`)
+  ok(['append', other, 's', 'w', 'all arguments given'], '', env)
+  assert.match(ok(['verify', '--store', other], '', env), /^ok: 1 entries/)
+})
+
+test('wrong usage exits with 2 and one line that says how', () => {
+  fails(2, /no command "nonsense"; there are demo, /, ['nonsense'])
+  fails(2, /no store: name a file, or set AGENT_STORE/, ['log'])
+  fails(2, /missing <stream>; usage: agent-store log/, ['log', store])
+  fails(2, /too many arguments/, ['info', store, 'more'])
+  fails(2, /Unknown option '--nonsense'.*see agent-store log --help/, [
+    'log',
+    store,
+    's',
+    '--nonsense',
+  ])
+  fails(2, /the payload is given twice/, ['append', store, 's', 'w', 'p', '--file', 'f'])
+})
+
+test('a store that cannot be read exits with 3, and nothing is created', () => {
+  for (const command of ['log', 'verify', 'heads', 'streams', 'info', 'export']) {
+    const args = command === 'log' ? [command, store, 's'] : [command, store]
+    fails(3, /there is no such file.*\[STORE_BACKEND\]/, args)
+  }
+  assert.equal(existsSync(store), false)
+  fails(3, /is a folder/, ['append', folder, 's', 'w', 'p'])
+  const text = join(folder, 'text.txt')
+  writeFileSync(
+    text,
+    'this is only a text file, long enough to be looked at by a database. '.repeat(20),
+  )
+  fails(3, /not a database/, ['log', text, 's'])
+  using other = SqliteBackend.open(store)
+  other.exec('CREATE TABLE places (url TEXT)')
+  fails(3, /without agent-store's tables.*\[STORE_SCHEMA\]/, ['log', store, 's'])
+  other.exec('CREATE TABLE _agent_store_log (stream TEXT, line TEXT)')
+  fails(3, /is not agent-store's.*\[STORE_SCHEMA\]/, ['append', store, 's', 'w', 'p'])
+})
+
+test('a reader that goes away ends it quietly', () => {
+  using db = SqliteBackend.open(store)
+  WriterLog.ensureSchema(db)
+  WriterLog.appendMany(
+    db,
+    's',
+    'w',
+    Array.from({ length: 20_000 }, () => 'x'.repeat(100)),
+  )
+  const script = `"${process.execPath}" "${join(root, 'src', 'cli', 'main.ts')}" export "${store}" | head -n 1`
+  const { stdout, stderr } = spawnSync('bash', ['-c', script], { encoding: 'utf8' })
+  assert.equal(stderr, '')
+  assert.equal(JSON.parse(stdout).seq, '1')
+})
+
+test('the demo shows a kill without loss, a bell, a verification and a forgery caught', () => {
+  const shown = ok(['demo', '--turns', join(root, 'data', 'agent-turns.jsonl')])
+  assert.match(shown, /= 22 turns acknowledged, none refused/)
+  assert.match(shown, /appends were acknowledged before it died, \d+ are in the file, 0 lost/)
+  assert.match(shown, /ding: \(demo:supervisor, supervisor, 1\)/)
+  assert.match(shown, /entries in \d+ logs verified/)
+  assert.match(shown, /caught: chain broken on stream "demo:doomed" writer "doomed" at seq 7/)
+  const file = /The store is (.*)\n/.exec(shown)?.[1] ?? ''
+  assert.match(ok(['verify', file]), /^ok: /)
+  rmSync(join(file, '..'), { recursive: true })
+})
