@@ -1,7 +1,7 @@
 /** `agent-store append`: one entry from an argument, a file or standard input. @module */
-import { readFileSync } from 'node:fs'
 import { commitEventToJson, WriterLog } from '../index.ts'
 import { type Command, UsageError } from './command.ts'
+import { readAll } from './input.ts'
 import { printableName } from './output.ts'
 import { openForWriting } from './store.ts'
 
@@ -18,7 +18,7 @@ export const append: Command = {
     if (text !== undefined && options.file !== undefined) {
       throw new UsageError('the payload is given twice: as an argument and by --file')
     }
-    const payload = text ?? new Uint8Array(readFileSync(String(options.file ?? '/dev/stdin')))
+    const payload = text ?? readAll(typeof options.file === 'string' ? options.file : '-')
     using db = openForWriting(store)
     const entry = WriterLog.append(db, stream, writer, payload)
     const pointer = commitEventToJson(entry)

@@ -7,9 +7,10 @@
  *
  * @module
  */
-import { closeSync, openSync, readSync } from 'node:fs'
+import { closeSync, openSync } from 'node:fs'
 import { commitEventToJson, type SqliteBackend, WriterLog } from '../index.ts'
 import { type Command, FoundFault } from './command.ts'
+import { linesOf } from './input.ts'
 import { asText, count, Output } from './output.ts'
 import { hasLog, openForReading, openForWriting } from './store.ts'
 
@@ -182,33 +183,4 @@ function payloadIn(line: Record<string, unknown>, field: string): string | Uint8
     throw new BadLine('payloadBase64 is not base64')
   }
   throw new BadLine(`field ${JSON.stringify(field)} is missing`)
-}
-
-/** The lines of a file that hold anything, read bit by bit. */
-function* linesOf(file: string): Generator<{ number: number; bytes: Uint8Array }> {
-  const fd = file === '-' ? 0 : openSync(file, 'r')
-  try {
-    const chunk = Buffer.alloc(1 << 16)
-    let rest: Buffer[] = []
-    let number = 0
-    for (;;) {
-      const length = readSync(fd, chunk)
-      let from = 0
-      for (let at = chunk.indexOf(10); at >= 0 && at < length; at = chunk.indexOf(10, from)) {
-        const bytes = Buffer.concat([...rest, chunk.subarray(from, at)])
-        rest = []
-        from = at + 1
-        number++
-        if (bytes.toString('latin1').trim() !== '') yield { number, bytes }
-      }
-      if (length === 0) {
-        const bytes = Buffer.concat(rest)
-        if (bytes.toString('latin1').trim() !== '') yield { number: number + 1, bytes }
-        return
-      }
-      rest.push(Buffer.from(chunk.subarray(from, length)))
-    }
-  } finally {
-    if (fd !== 0) closeSync(fd)
-  }
 }
