@@ -1,13 +1,6 @@
-/** As much of better-sqlite3's types as the tests need; its own need an install script. */
+/** As far as the tests use it: the package ships no declarations. */
 declare module 'better-sqlite3' {
-  export default class Database {
-    constructor(file: string, options?: { readonly timeout?: number })
-    readonly inTransaction: boolean
-    readonly open: boolean
-    readonly memory: boolean
-    // biome-ignore lint/suspicious/noExplicitAny: as in the package's own types
-    prepare(sql: string): any
-    exec(sql: string): this
-    close(): this
-  }
+  import type { BetterSqlite3Database } from 'agent-store'
+  const Database: new (path: string, options?: { timeout?: number }) => BetterSqlite3Database
+  export default Database
 }

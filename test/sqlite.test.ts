@@ -52,6 +52,13 @@ function onEveryDriver(name: string, run: (db: SqliteBackend) => void): void {
   }
 }
 
+/** The three calls that take SQL. */
+const calls = (db: SqliteBackend): readonly ((sql: string) => unknown)[] => [
+  (sql) => db.exec(sql),
+  (sql) => db.query(sql),
+  (sql) => db.iterate(sql),
+]
+
 onEveryDriver('every kind of value comes back as it was', (db) => {
   const values: Value[] = [
     null,
@@ -120,8 +127,8 @@ onEveryDriver('more than one statement is refused, and none of it is run', (db) 
     'INSERT INTO t VALUES (1);/* and */ DELETE FROM t;',
     "INSERT INTO t VALUES (';'); -- then\n DELETE FROM t",
   ]) {
-    for (const run of [db.exec, db.query, db.iterate]) {
-      assert.throws(() => run.call(db, sql), TypeError, sql)
+    for (const run of calls(db)) {
+      assert.throws(() => run(sql), TypeError, sql)
     }
   }
   assert.deepEqual(db.query('SELECT count(*) FROM t'), [[0n]])
@@ -145,8 +152,8 @@ onEveryDriver('transaction control is refused in whatever case and behind commen
     '/* a */ BEGIN',
     '/* a\n*/ -- b\n commit',
   ]) {
-    for (const run of [db.exec, db.query, db.iterate]) {
-      assert.throws(() => run.call(db, sql), /use transaction\(\)/, sql)
+    for (const run of calls(db)) {
+      assert.throws(() => run(sql), /use transaction\(\)/, sql)
     }
   }
   assert.equal(db.inTransaction, false)
@@ -176,10 +183,9 @@ onEveryDriver('a parameter that no column holds is refused before it is sent', (
   ]
   for (const [value, message] of wrong) {
     const params = [value] as Value[]
-    for (const run of [db.exec, db.query, db.iterate]) {
-      const sql = run === db.exec ? 'INSERT INTO t VALUES (?)' : 'SELECT ?'
-      assert.throws(() => run.call(db, sql, params), message)
-    }
+    assert.throws(() => db.exec('INSERT INTO t VALUES (?)', params), message)
+    assert.throws(() => db.query('SELECT ?', params), message)
+    assert.throws(() => db.iterate('SELECT ?', params), message)
   }
   assert.throws(() => db.exec('INSERT INTO t VALUES (?)', [new DataView(new ArrayBuffer(1))] as never))
   assert.deepEqual(db.query('SELECT count(*) FROM t'), [[0n]])
