@@ -9,6 +9,7 @@
  *
  * @module
  */
+import { MAX_INT64 } from './arguments.ts'
 import type { Backend, Row, Value } from './backend.ts'
 
 /** Entries in the shape in which SQL packed them, in reading order, without a gap. */
@@ -63,21 +64,32 @@ function packedSql(distance: string, order: string): string {
     CAST(group_concat(prev_hash, '') AS BLOB), CAST(group_concat(content_hash, '') AS BLOB)
   FROM (SELECT *, CASE WHEN packable THEN char(length(payload) + 1) ELSE char(${UNPACKED}) END AS size
     FROM (SELECT seq, prev_hash, content_hash, payload,
-      typeof(payload) = 'blob' AND length(payload) <= ${PACKED_PAYLOAD_BYTES}
+      typeof(seq) = 'integer' AND typeof(payload) = 'blob' AND length(payload) <= ${PACKED_PAYLOAD_BYTES}
       AND typeof(content_hash) = 'blob' AND length(content_hash) = 32
       AND CASE WHEN seq = 1 THEN prev_hash IS NULL
         ELSE typeof(prev_hash) = 'blob' AND length(prev_hash) = 32 END AS packable
       FROM _agent_store_log
-      WHERE stream = ? AND writer = ? AND seq >= ? AND seq <= ? ORDER BY seq ${order} LIMIT ${PACKED_ENTRIES}))`
+      WHERE stream = ? AND writer = ? AND seq > ? AND seq < ? ORDER BY seq ${order} LIMIT ${PACKED_ENTRIES}))`
 }
 
 const PACKED = packedSql('seq - ?', 'ASC')
 const PACKED_REVERSE = packedSql('? - seq', 'DESC')
 
+/**
+ * The open bounds of a range: what is no whole number between two pages is met by one of
+ * them. A range up to the largest seq also meets text and blobs, which sort behind all numbers.
+ */
+function bounds({ from, to }: Range): [Value, Value] {
+  return [from - 1n, to === MAX_INT64 ? BEHIND_ALL : to + 1n]
+}
+
+/** Sorts behind every number and text, and every blob that does not start like it. */
+const BEHIND_ALL = new Uint8Array(64).fill(0xff)
+
 const COLUMNS = 'seq, prev_hash, content_hash, payload'
 const rowsSql = (columns: string, order: string) =>
   `SELECT ${columns} FROM _agent_store_log
-   WHERE stream = ? AND writer = ? AND seq >= ? AND seq <= ? ORDER BY seq ${order} LIMIT ?`
+   WHERE stream = ? AND writer = ? AND seq > ? AND seq < ? ORDER BY seq ${order} LIMIT ?`
 const ROWS = { ASC: rowsSql(COLUMNS, 'ASC'), DESC: rowsSql(COLUMNS, 'DESC') }
 const SIZES = { ASC: rowsSql('length(payload)', 'ASC'), DESC: rowsSql('length(payload)', 'DESC') }
 
@@ -135,13 +147,16 @@ export function rowPage(
   const most = BigInt(Math.min(limit, ROW_PAGE_ENTRIES))
   let count = 0n
   let bytes = 0
-  for (const [size] of db.query(SIZES[order], [stream, writer, from, to, most])) {
+  for (const [size] of db.query(SIZES[order], [stream, writer, ...bounds({ from, to }), most])) {
     bytes += Number(size)
     if (bytes > ROW_PAGE_BYTES && count > 0n) break
     count++
   }
   if (count === 0n) return { kind: 'rows', rows: [] }
-  return { kind: 'rows', rows: db.query(ROWS[order], [stream, writer, from, to, count]) }
+  return {
+    kind: 'rows',
+    rows: db.query(ROWS[order], [stream, writer, ...bounds({ from, to }), count]),
+  }
 }
 
 /** The end of the range that is read first. Bounded, so that a mismatch costs one page. */
@@ -160,7 +175,12 @@ function packedPage(
 ): PackedPage {
   const firstSeq = reverse ? to : from
   const step = reverse ? -1n : 1n
-  const row = db.query(reverse ? PACKED_REVERSE : PACKED, [firstSeq, stream, writer, from, to])[0]
+  const row = db.query(reverse ? PACKED_REVERSE : PACKED, [
+    firstSeq,
+    stream,
+    writer,
+    ...bounds({ from, to }),
+  ])[0]
   const [distances, sizes, inputs, prevHashes, contentHashes] = row ?? []
   const inputLengths = new Uint32Array(typeof sizes === 'string' ? sizes.length : 0)
   const genesis = genesisIndex(firstSeq, step)

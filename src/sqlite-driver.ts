@@ -87,13 +87,17 @@ function betterSqlite3Driver(connection: BetterSqlite3Database): SqliteDriver {
     exec: (sql) => void connection.exec(sql),
     close: () => void connection.close(),
     prepare(sql) {
-      const statement = connection.prepare(sql).safeIntegers(true)
+      const statement = single(() => connection.prepare(sql)).safeIntegers(true)
       const returnsRows: boolean = statement.reader
       if (returnsRows) statement.raw(true)
       return {
         returnsRows,
         run: (params) => Number(statement.run(...params).changes),
-        all: (params) => (returnsRows ? statement.all(...params).map(plainBytes) : []),
+        all(params) {
+          if (returnsRows) return statement.all(...params).map(plainBytes)
+          statement.run(...params)
+          return []
+        },
         *iterate(params) {
           for (const row of statement.iterate(...params)) yield plainBytes(row)
         },
@@ -109,6 +113,16 @@ function plainBytes(row: Value[]): Row {
       ? new Uint8Array(value.buffer as ArrayBuffer, value.byteOffset, value.length)
       : value,
   )
+}
+
+/** better-sqlite3 refuses a second statement with a RangeError. */
+function single<T>(prepare: () => T): T {
+  try {
+    return prepare()
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error
+    throw new TypeError(`sql must be one statement: ${error.message}`, { cause: error })
+  }
 }
 
 /** Node compiles the first statement and drops the rest without a word. */

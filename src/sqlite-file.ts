@@ -61,7 +61,15 @@ export function openFile(
 ): { connection: DatabaseSync; path: string } {
   const { busyTimeoutMs = DEFAULT_BUSY_TIMEOUT_MS, durability = 'full', readOnly = false } = options
   const file = resolve(toFile(path))
-  checkPlace(file, readOnly)
+  try {
+    checkPlace(file, readOnly)
+  } catch (cause) {
+    if (cause instanceof BackendError) throw cause
+    throw new BackendError(
+      `cannot open ${quote(file)}: ${cause instanceof Error ? cause.message : cause}`,
+      { cause },
+    )
+  }
   let connection: DatabaseSync | undefined
   try {
     connection = new DatabaseSync(file, { readOnly, timeout: busyTimeoutMs })

@@ -10,7 +10,8 @@
 import type { Row, Value } from './backend.ts'
 import { MalformedRowError, quote } from './errors.ts'
 
-const READS = /^\s*(?:select|values|with)\b/i
+const BLANK = String.raw`(?:\s|--[^\n]*(?:\n|$)|/\*[\s\S]*?\*/)*`
+const READS = new RegExp(`^${BLANK}(?:select|values|(with))\\b`, 'i')
 const WRITES = /\b(?:insert|update|delete|replace)\b/i
 
 /** Watches the rows of one run of one statement. */
@@ -43,7 +44,9 @@ export class Utf8Check {
   }
 
   #row(index: number, width: number): Row | undefined {
-    if (!READS.test(this.#sql) || WRITES.test(this.#sql)) return undefined
+    const reads = READS.exec(this.#sql)
+    // Only WITH can lead to a statement that writes.
+    if (reads === null || (reads[1] !== undefined && WRITES.test(this.#sql))) return undefined
     this.#bytes ??= this.#open(asBytes(this.#sql, width))
     let row: Row | undefined
     while (this.#next <= index) {
@@ -74,5 +77,7 @@ function isSuspect(value: Value): boolean {
 
 function asBytes(sql: string, width: number): string {
   const columns = Array.from({ length: width }, (_, i) => `c${i}`)
-  return `WITH q(${columns.join()}) AS (${sql}) SELECT ${columns.map((c) => `CAST(${c} AS BLOB)`).join()} FROM q`
+  // A comment may end the statement, and a semicolon before it.
+  const body = sql.replace(/;(?:[\s;]|--[^\n]*(?:\n|$)|\/\*[\s\S]*?\*\/)*$/, '')
+  return `WITH q(${columns.join()}) AS (${body}\n) SELECT ${columns.map((c) => `CAST(${c} AS BLOB)`).join()} FROM q`
 }

@@ -45,6 +45,7 @@ export class SqliteBackend<C extends SqliteConnection = SqliteConnection> implem
   readonly #driver: SqliteDriver
   readonly #owned: boolean
   readonly #statements = new Map<string, SqliteStatement>()
+  readonly #controls = new Map<string, SqliteStatement>()
   readonly #scope: TransactionScope
   #closed = false
 
@@ -54,9 +55,10 @@ export class SqliteBackend<C extends SqliteConnection = SqliteConnection> implem
     this.#owned = owned
     this.#driver = driverOf(connection)
     this.#scope = new TransactionScope({
-      control: (sql) => void this.#call(() => this.#statement(sql).run([])),
-      setReadOnly: (on) =>
-        void this.#call(() => this.#statement(`PRAGMA query_only = ${on ? 1 : 0}`).run([])),
+      control: (sql) => this.#control(sql),
+      isReadOnly: () =>
+        this.#call(() => this.#statement('PRAGMA query_only').all([]))[0]?.[0] === 1n,
+      setReadOnly: (on) => this.#control(`PRAGMA query_only = ${on ? 1 : 0}`),
       isIn: () => this.#driver.inTransaction,
     })
   }
@@ -130,8 +132,11 @@ export class SqliteBackend<C extends SqliteConnection = SqliteConnection> implem
     // Always all(): get() and run() on RETURNING never checkpoint and can swallow a failed commit.
     const rows = this.#call(() => statement.all(bound))
     const check = new Utf8Check(sql, (castSql) => this.#freshRows(castSql, bound))
-    for (let i = 0; i < rows.length; i++) check.row(i, rows[i] as Row)
-    check.end()
+    try {
+      for (let i = 0; i < rows.length; i++) check.row(i, rows[i] as Row)
+    } finally {
+      check.end()
+    }
     return rows
   }
 
@@ -165,6 +170,7 @@ export class SqliteBackend<C extends SqliteConnection = SqliteConnection> implem
     }
     this.#closed = true
     this.#statements.clear()
+    this.#controls.clear()
     if (this.#owned && this.#driver.isOpen) this.#driver.close()
   }
 
@@ -212,6 +218,17 @@ export class SqliteBackend<C extends SqliteConnection = SqliteConnection> implem
       throw new TypeError(`sql must not control transactions; use transaction() for ${quote(sql)}`)
     }
     return this.#statement(sql)
+  }
+
+  /** Kept apart: what the cache holds, anybody may run. */
+  #control(sql: string): void {
+    let statement = this.#controls.get(sql)
+    if (statement === undefined) {
+      statement = this.#call(() => this.#driver.prepare(sql))
+      this.#controls.set(sql, statement)
+    }
+    const prepared = statement
+    this.#call(() => prepared.run([]))
   }
 
   #statement(sql: string): SqliteStatement {

@@ -15,6 +15,7 @@ export interface TransactionControl {
   /** Run transaction control. Errors come as the backend's own typed errors. */
   control(sql: string): void
   isIn(): boolean
+  isReadOnly(): boolean
   /** Refuse (or allow again) every write on the connection. */
   setReadOnly(readOnly: boolean): void
 }
@@ -83,21 +84,19 @@ export class TransactionScope {
     checkSynchronous(work)
     this.assertAlive()
     const own = !this.#connection.isIn()
-    if (own) {
-      this.#connection.control('BEGIN')
-      this.#connection.setReadOnly(true)
-    }
+    if (own) this.#connection.control('BEGIN')
+    // The consumer may have made the connection read-only before; then it stays so.
+    const restrict = !this.#connection.isReadOnly()
     this.#snapshots++
     try {
+      if (restrict) this.#connection.setReadOnly(true)
       const result = work()
       checkResult(result)
       return result
     } finally {
       this.#snapshots--
-      if (own) {
-        this.#connection.setReadOnly(false)
-        if (this.#connection.isIn()) this.#connection.control('ROLLBACK')
-      }
+      if (restrict) this.#connection.setReadOnly(false)
+      if (own && this.#connection.isIn()) this.#connection.control('ROLLBACK')
     }
   }
 

@@ -18,6 +18,8 @@ import { parseRow } from './log-rows.ts'
 /** Called with the number of entries checked since the last call. */
 export type Progress = (entries: number) => void
 
+const FIRST =
+  'SELECT seq, prev_hash, content_hash, payload FROM _agent_store_log WHERE stream = ? AND writer = ? ORDER BY seq LIMIT 1'
 const HEAD_SEQ =
   'SELECT seq FROM _agent_store_log WHERE stream = ? AND writer = ? ORDER BY seq DESC LIMIT 1'
 
@@ -38,6 +40,9 @@ export function verifyLog(
   const log = { db, stream, writer }
   const newest = db.query(HEAD_SEQ, [stream, writer])[0]?.[0]
   const to = typeof newest === 'bigint' ? newest : newest === undefined ? 0n : MAX_INT64
+  const oldest = db.query(FIRST, [stream, writer])[0]
+  if (oldest !== undefined && typeof oldest[0] === 'bigint' && oldest[0] < 1n)
+    parseRow(stream, writer, oldest)
   let head = from
   if (from !== null) checkPinned(log, from)
   for (const page of pages(db, stream, writer, { from: (from?.seq ?? 0n) + 1n, to })) {

@@ -111,7 +111,8 @@ export class WriterLog {
     const { expectedHead } = options
     if (expectedHead !== undefined && expectedHead !== null) checkHead('expectedHead', expectedHead)
     const guess = expectedHead === undefined ? guessHead(db, stream, writer) : expectedHead
-    let entry = guess ? insertAfter(db, stream, writer, bytes, guess) : undefined
+    let entry =
+      guess && guess.seq < MAX_INT64 ? insertAfter(db, stream, writer, bytes, guess) : undefined
     entry ??= db.transaction(
       () => insertNext(db, stream, writer, [bytes], expectedHead)[0] as Entry,
     )
@@ -132,6 +133,7 @@ export class WriterLog {
     options: AppendOptions = {},
   ): Entry[] {
     checkNames(stream, writer)
+    checkIterable('payloads', payloads)
     const all = Array.from(payloads, (payload, i) => toPayload(`payloads[${i}]`, payload))
     const { expectedHead } = options
     if (expectedHead !== undefined && expectedHead !== null) checkHead('expectedHead', expectedHead)
@@ -371,6 +373,14 @@ function toPayload(argument: string, payload: unknown): Uint8Array {
   if (payload instanceof Uint8Array) return new Uint8Array(payload)
   checkBytes(`${argument} (a string or bytes)`, payload)
   throw new TypeError(`${argument} must be a string or a Uint8Array, got ${typeName(payload)}`)
+}
+
+/** Neither a lone string, whose characters are iterable too, nor what Array.from takes for empty. */
+function checkIterable(argument: string, value: unknown): void {
+  if (typeof value === 'object' && value !== null && Symbol.iterator in value) return
+  throw new TypeError(
+    `${argument} must be an iterable of payloads, got ${typeName(value)}: ${quote(value)}`,
+  )
 }
 
 function toPointer(stream: string, writer: string, seq: unknown, contentHash: unknown): Head {
