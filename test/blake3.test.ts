@@ -62,7 +62,7 @@ test('how the input is split does not matter', () => {
   }
 })
 
-test('a hasher is empty again after a digest, and its digest is nobody else\'s array', () => {
+test("a hasher is empty again after a digest, and its digest is nobody else's array", () => {
   const hasher = new Blake3()
   for (const length of [5_000, 3, 0, 1024, 64, 1025]) {
     const input = noise(length, 99)

@@ -63,7 +63,7 @@ test('an entry rings as its pointer, without the payload', () => {
   assert.deepEqual(events, [{ stream, writer, seq, contentHash }])
 })
 
-test('what the ringer does to its hash afterwards is nobody else\'s concern', () => {
+test("what the ringer does to its hash afterwards is nobody else's concern", () => {
   const bell = new Doorbell()
   const events: CommitEvent[] = []
   bell.subscribe((e) => events.push(e))

@@ -8,7 +8,7 @@ import { inspect } from 'node:util'
 import { blake3, Fingerprint } from 'agent-store'
 import { fromHex, toHex } from './support.ts'
 
-const GOLDEN = [
+const GOLDEN: readonly { seed: string; pubkey: string; fingerprint: string }[] = [
   {
     seed: '01'.repeat(32),
     pubkey: '8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c',

@@ -66,12 +66,14 @@ test('set to 0 creates the counter', () => {
 test('counters are told apart byte by byte and listed in binary order', () => {
   using db = opened()
   const keys = ['b', '', 'ä', 'a', 'A', 'a ', '\u{10000}', '\uffff', "'; DROP TABLE x; --"]
-  keys.forEach((key, i) => new Generation(key).set(db, BigInt(i)))
+  for (const [i, key] of keys.entries()) new Generation(key).set(db, BigInt(i))
   assert.deepEqual(
     Generation.list(db).map(({ key }) => key),
     [...keys].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b))),
   )
-  keys.forEach((key, i) => assert.equal(new Generation(key).current(db), BigInt(i)))
+  for (const [i, key] of keys.entries()) {
+    assert.equal(new Generation(key).current(db), BigInt(i))
+  }
 })
 
 test('values beyond 2^53 are exact', () => {
@@ -162,7 +164,10 @@ test('a stale fence after a write rolls the write back', () => {
 test('a counter that was never moved is fenced at 0', () => {
   using db = opened()
   db.transaction(() => new Generation('new').fence(db, 0n))
-  assert.throws(() => db.transaction(() => new Generation('new').fence(db, 1n)), StaleGenerationError)
+  assert.throws(
+    () => db.transaction(() => new Generation('new').fence(db, 1n)),
+    StaleGenerationError,
+  )
 })
 
 test('a fence outside a transaction is refused', () => {

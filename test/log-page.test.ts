@@ -15,7 +15,12 @@ function logOf(sizes: readonly number[], encoding = 'UTF-8'): SqliteBackend {
   db.exec(`PRAGMA encoding = '${encoding}'`)
   WriterLog.ensureSchema(db)
   WriterLog.appendMany(db, 's', 'v', ['before'])
-  WriterLog.appendMany(db, 's', 'w', sizes.map((size, i) => noise(size, i + 1)))
+  WriterLog.appendMany(
+    db,
+    's',
+    'w',
+    sizes.map((size, i) => noise(size, i + 1)),
+  )
   WriterLog.appendMany(db, 's', 'x', ['behind'])
   return db
 }
@@ -82,7 +87,9 @@ for (const encoding of ['UTF-8', 'UTF-16']) {
     const sizes = Array.from({ length: 700 }, (_, i) => [3, 16_383, 16_384, 16_385, 0][i % 97] ?? 7)
     using db = logOf(sizes, encoding)
     for (const reverse of [false, true]) check(db, { from: 1n, to: LAST, reverse })
-    db.exec("DELETE FROM _agent_store_log WHERE writer = 'w' AND seq IN (1, 3, 64, 200, 201, 202, 513)")
+    db.exec(
+      "DELETE FROM _agent_store_log WHERE writer = 'w' AND seq IN (1, 3, 64, 200, 201, 202, 513)",
+    )
     for (const reverse of [false, true]) {
       check(db, { from: 1n, to: LAST, reverse })
       check(db, { from: 1n, to: LAST, reverse }, 100)
@@ -105,14 +112,23 @@ test('small entries come packed, 512 to a page', () => {
 test('a UTF-16 database is read row by row', () => {
   using db = logOf(small(100), 'UTF-16')
   assert.equal(db.query('PRAGMA encoding')[0]?.[0], 'UTF-16le')
-  assert.deepEqual(new Set(check(db, { from: 1n, to: 100n }).map(({ kind }) => kind)), new Set(['rows']))
+  assert.deepEqual(
+    new Set(check(db, { from: 1n, to: 100n }).map(({ kind }) => kind)),
+    new Set(['rows']),
+  )
 })
 
 test('a payload of 16,384 bytes is packed, one more is not', () => {
   using packed = logOf([16_384])
-  assert.deepEqual(check(packed, { from: 1n, to: 1n }).map(({ kind }) => kind), ['packed'])
+  assert.deepEqual(
+    check(packed, { from: 1n, to: 1n }).map(({ kind }) => kind),
+    ['packed'],
+  )
   using rows = logOf([16_385])
-  assert.deepEqual(check(rows, { from: 1n, to: 1n }).map(({ kind }) => kind), ['rows'])
+  assert.deepEqual(
+    check(rows, { from: 1n, to: 1n }).map(({ kind }) => kind),
+    ['rows'],
+  )
 })
 
 test('after what could not be packed, packing is tried again', () => {
@@ -126,7 +142,10 @@ test('a page of rows is bounded in bytes, but holds one entry however large', ()
   const counts = check(db, { from: 1n, to: 7n }).map((page) =>
     page.kind === 'rows' ? page.rows.length : page.count,
   )
-  assert.equal(counts.reduce((sum, n) => sum + n, 0), 7)
+  assert.equal(
+    counts.reduce((sum, n) => sum + n, 0),
+    7,
+  )
   assert.equal(rowPage(db, 's', 'w', { from: 1n, to: LAST }, 64).rows.length, 4)
   assert.equal(rowPage(db, 's', 'w', { from: 6n, to: LAST }, 64).rows.length, 1)
   assert.equal(rowPage(db, 's', 'w', { from: 9n, to: LAST }, 64).rows.length, 0)

@@ -13,7 +13,7 @@ import { Generation, NonMonotonicGenerationError, SqliteBackend, WriterLog } fro
 import fc from 'fast-check'
 import { toHex } from './support.ts'
 
-const RUNS = Number(process.env['MODEL_RUNS'] ?? 150)
+const RUNS = Number(process.env.MODEL_RUNS ?? 150)
 const NAMES = ['', 'a', 'ab', 'é', '🦀'] as const
 
 interface ModelEntry {
@@ -45,7 +45,8 @@ class Model {
   append(stream: string, writer: string, payload: Uint8Array): void {
     const log = this.log(stream, writer)
     const prev = log.at(-1)
-    const input = prev === undefined ? payload : Buffer.concat([Buffer.from(prev.hash, 'hex'), payload])
+    const input =
+      prev === undefined ? payload : Buffer.concat([Buffer.from(prev.hash, 'hex'), payload])
     this.logs.set(`${stream}\0${writer}`, [...log, { hash: toHex(noble(input)), payload }])
   }
 }
@@ -57,9 +58,24 @@ interface Real {
 }
 
 type Step =
-  | { readonly kind: 'append'; readonly stream: string; readonly writer: string; readonly payload: Uint8Array }
-  | { readonly kind: 'appendMany'; readonly stream: string; readonly writer: string; readonly payloads: Uint8Array[] }
-  | { readonly kind: 'expect'; readonly stream: string; readonly writer: string; readonly right: boolean }
+  | {
+      readonly kind: 'append'
+      readonly stream: string
+      readonly writer: string
+      readonly payload: Uint8Array
+    }
+  | {
+      readonly kind: 'appendMany'
+      readonly stream: string
+      readonly writer: string
+      readonly payloads: Uint8Array[]
+    }
+  | {
+      readonly kind: 'expect'
+      readonly stream: string
+      readonly writer: string
+      readonly right: boolean
+    }
   | { readonly kind: 'bump'; readonly key: string }
   | { readonly kind: 'set'; readonly key: string; readonly value: bigint }
   | { readonly kind: 'other'; readonly stream: string; readonly writer: string }
@@ -88,7 +104,9 @@ function run(step: Step, model: Model, real: Real, depth: number): void {
     }
     case 'expect': {
       const head = WriterLog.head(db, step.stream, step.writer)
-      const options = { expectedHead: step.right ? head : { seq: 1n, contentHash: new Uint8Array(32) } }
+      const options = {
+        expectedHead: step.right ? head : { seq: 1n, contentHash: new Uint8Array(32) },
+      }
       const append = () => WriterLog.append(db, step.stream, step.writer, 'expected', options)
       if (step.right) {
         append()
@@ -157,7 +175,10 @@ function checkLog(model: Model, db: SqliteBackend, stream: string, writer: strin
   )
   assert.deepEqual(
     WriterLog.entries(db, stream, writer, { reverse: true, limit: 2 }).map(({ seq }) => seq),
-    expected.map(([seq]) => seq).reverse().slice(0, 2),
+    expected
+      .map(([seq]) => seq)
+      .reverse()
+      .slice(0, 2),
   )
   const head = WriterLog.head(db, stream, writer)
   assert.equal(head?.seq ?? 0n, BigInt(log.length))
@@ -253,21 +274,24 @@ test(`the store does what the model does, in ${RUNS} random histories`, () => {
   let files = 0
   try {
     fc.assert(
-      fc.property(fc.commands([step.map((s) => new StepCommand(s))], { maxCommands: 40, size: '+1' }), (commands) => {
-        const path = join(folder, `${files++}.db`)
-        const real: Real = { db: SqliteBackend.open(path, { durability: 'normal' }), path }
-        const model = new Model()
-        Generation.ensureSchema(real.db)
-        WriterLog.ensureSchema(real.db)
-        try {
-          fc.modelRun(() => ({ model, real }), commands)
-          checkAll(model, real.db)
-        } finally {
-          real.db.close()
-          fs.rmSync(path, { force: true })
-        }
-      }),
-      { numRuns: RUNS, seed: Number(process.env['MODEL_SEED'] ?? 20_261_123) },
+      fc.property(
+        fc.commands([step.map((s) => new StepCommand(s))], { maxCommands: 40, size: '+1' }),
+        (commands) => {
+          const path = join(folder, `${files++}.db`)
+          const real: Real = { db: SqliteBackend.open(path, { durability: 'normal' }), path }
+          const model = new Model()
+          Generation.ensureSchema(real.db)
+          WriterLog.ensureSchema(real.db)
+          try {
+            fc.modelRun(() => ({ model, real }), commands)
+            checkAll(model, real.db)
+          } finally {
+            real.db.close()
+            fs.rmSync(path, { force: true })
+          }
+        },
+      ),
+      { numRuns: RUNS, seed: Number(process.env.MODEL_SEED ?? 20_261_123) },
     )
   } finally {
     fs.rmSync(folder, { recursive: true, force: true })

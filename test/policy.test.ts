@@ -16,18 +16,33 @@ const synchronous = (policy: StorePolicy, path: string) => {
 test('nothing said is a durable SQLite file with a five second wait', () => {
   for (const policy of [StorePolicy.from(), StorePolicy.from({})]) {
     const { backend, path, durability, busyTimeoutMs } = policy
-    assert.deepEqual([backend, path, durability, busyTimeoutMs], ['sqlite', undefined, 'full', 5_000])
+    assert.deepEqual(
+      [backend, path, durability, busyTimeoutMs],
+      ['sqlite', undefined, 'full', 5_000],
+    )
   }
 })
 
 test('undefined counts as nothing said', () => {
-  const policy = StorePolicy.from({ backend: undefined, durability: undefined, busyTimeoutMs: undefined })
-  assert.deepEqual([policy.backend, policy.durability, policy.busyTimeoutMs], ['sqlite', 'full', 5_000])
+  const policy = StorePolicy.from({
+    backend: undefined,
+    durability: undefined,
+    busyTimeoutMs: undefined,
+  })
+  assert.deepEqual(
+    [policy.backend, policy.durability, policy.busyTimeoutMs],
+    ['sqlite', 'full', 5_000],
+  )
 })
 
 test('every knob reaches the database', (t) => {
   const path = join(temporaryFolder(t), 'policy.db')
-  const policy = StorePolicy.from({ backend: 'sqlite', path, durability: 'normal', busyTimeoutMs: 77 })
+  const policy = StorePolicy.from({
+    backend: 'sqlite',
+    path,
+    durability: 'normal',
+    busyTimeoutMs: 77,
+  })
   using db = policy.open()
   assert.equal(db.path, path)
   assert.equal(db.query('PRAGMA busy_timeout')[0]?.[0], 77n)
@@ -38,7 +53,7 @@ test('full durability is synchronous=FULL', (t) => {
   assert.equal(synchronous(StorePolicy.from(), join(temporaryFolder(t), 'full.db')), 2n)
 })
 
-test('the path of the policy wins over the consumer\'s own', (t) => {
+test("the path of the policy wins over the consumer's own", (t) => {
   const folder = temporaryFolder(t)
   using db = StorePolicy.from({ path: join(folder, 'policy.db') }).open(join(folder, 'own.db'))
   assert.equal(db.path, join(folder, 'policy.db'))
@@ -74,7 +89,10 @@ const REFUSED: readonly (readonly [unknown, RegExp])[] = [
   [null, /must be an object, got null/],
   ['sqlite', /must be an object, got "sqlite"/],
   [[], /must be an object/],
-  [{ durabilty: 'full' }, /unknown key "durabilty" .* known are backend, path, durability, busyTimeoutMs/],
+  [
+    { durabilty: 'full' },
+    /unknown key "durabilty" .* known are backend, path, durability, busyTimeoutMs/,
+  ],
   [{ backend: 'redis' }, /unknown backend "redis"; known are sqlite, postgres/],
   [{ backend: null }, /unknown backend null/],
   [{ durability: 'none' }, /unknown durability "none"; known are full, normal/],

@@ -34,7 +34,10 @@ test('a folder is no file', (t) => {
 
 test('a missing folder is named, and not created', (t) => {
   const folder = join(temporaryFolder(t), 'missing')
-  refused(() => SqliteBackend.open(join(folder, 'x.db')), /cannot create .* there is no folder .*missing/)
+  refused(
+    () => SqliteBackend.open(join(folder, 'x.db')),
+    /cannot create .* there is no folder .*missing/,
+  )
   assert.equal(fs.existsSync(folder), false)
 })
 
@@ -48,7 +51,11 @@ test('a text file is no database, and is left as it was', (t) => {
   const path = join(temporaryFolder(t), 'notes.txt')
   const text = 'Dear diary, '.repeat(200)
   fs.writeFileSync(path, text)
-  refused(() => SqliteBackend.open(path), /cannot open .*notes\.txt.*not an SQLite database/, 'SQLITE_NOTADB')
+  refused(
+    () => SqliteBackend.open(path),
+    /cannot open .*notes\.txt.*not an SQLite database/,
+    'SQLITE_NOTADB',
+  )
   refused(() => SqliteBackend.open(path, { readOnly: true }), /cannot open/, 'SQLITE_NOTADB')
   assert.equal(fs.readFileSync(path, 'utf8'), text)
 })
@@ -88,7 +95,10 @@ test('reading only: it reads, refuses to write, and creates nothing', (t) => {
     assert.equal(WriterLog.verify(db, 's', 'w')?.seq, 1n)
     WriterLog.ensureSchema(db)
     refused(() => WriterLog.append(db, 's', 'w', 'two'), /may only be read/, 'SQLITE_READONLY')
-    assert.equal(db.snapshot(() => WriterLog.head(db, 's', 'w')?.seq), 1n)
+    assert.equal(
+      db.snapshot(() => WriterLog.head(db, 's', 'w')?.seq),
+      1n,
+    )
   }
   const missing = `${path}.missing`
   refused(() => SqliteBackend.open(missing, { readOnly: true }), /there is no such file/)
@@ -116,7 +126,9 @@ test('a file that this process may not write says so when it is opened', (t) => 
     { encoding: 'utf8', cwd: import.meta.dirname, ...nobody },
   )
   if (child.error !== undefined || /EACCES|permission denied/i.test(child.stderr)) {
-    t.skip(`another user cannot run this checkout: ${child.error?.message ?? child.stderr.slice(0, 200)}`)
+    t.skip(
+      `another user cannot run this checkout: ${child.error?.message ?? child.stderr.slice(0, 200)}`,
+    )
     return
   }
   const [name, code, driverCode, message] = JSON.parse(child.stdout)
@@ -261,7 +273,9 @@ test('a full disk: all that was acknowledged is there, and it goes on when there
   const folder = temporaryFolder(t)
   const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'agent-store-test', folder])
   if (mounted.error !== undefined || mounted.status !== 0) {
-    t.skip(`no tmpfs can be mounted here: ${mounted.error?.message ?? String(mounted.stderr).trim()}`)
+    t.skip(
+      `no tmpfs can be mounted here: ${mounted.error?.message ?? String(mounted.stderr).trim()}`,
+    )
     return
   }
   try {

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict'
 import { DatabaseSync } from 'node:sqlite'
 import test from 'node:test'
-import { MalformedRowError, type SqliteConnection, SqliteBackend, WriterLog } from 'agent-store'
+import { MalformedRowError, SqliteBackend, type SqliteConnection, WriterLog } from 'agent-store'
 import Database from 'better-sqlite3'
 import { decodeText } from '../src/sqlite-text.ts'
 
@@ -32,7 +32,9 @@ onBothDrivers('query refuses every kind of invalid UTF-8', (db) => {
 
 onBothDrivers('iterate refuses it at the row, and gives the rows before', (db) => {
   db.exec('CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT)')
-  db.exec("INSERT INTO t VALUES (1, 'fine'), (2, char(65533)), (3, CAST(x'ff' AS TEXT)), (4, 'fine')")
+  db.exec(
+    "INSERT INTO t VALUES (1, 'fine'), (2, char(65533)), (3, CAST(x'ff' AS TEXT)), (4, 'fine')",
+  )
   const rows = db.iterate('SELECT id, a FROM t WHERE id > ? ORDER BY id', [0n])
   assert.deepEqual(rows.next().value, [1n, 'fine'])
   assert.deepEqual(rows.next().value, [2n, '\ufffd'])
@@ -43,7 +45,8 @@ onBothDrivers('iterate refuses it at the row, and gives the rows before', (db) =
 
 onBothDrivers('U+FFFD that was written is text', (db) => {
   db.exec('CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT)')
-  for (const text of ['\ufffd', 'a\ufffdb', 'plain']) db.exec('INSERT INTO t (a) VALUES (?)', [text])
+  for (const text of ['\ufffd', 'a\ufffdb', 'plain'])
+    db.exec('INSERT INTO t (a) VALUES (?)', [text])
   const expected = [['\ufffd'], ['a\ufffdb'], ['plain']]
   assert.deepEqual(db.query('SELECT a FROM t ORDER BY id'), expected)
   assert.deepEqual([...db.iterate('SELECT a FROM t ORDER BY id;')], expected)
@@ -75,7 +78,9 @@ onBothDrivers('a name of a log that is not UTF-8 is refused by streams and write
   assert.throws(() => WriterLog.writers(db, 'good\ufffd'), MalformedRowError)
   assert.throws(() => WriterLog.heads(db, 'good\ufffd'), MalformedRowError)
   assert.throws(() => WriterLog.verifyStream(db, 'good\ufffd'), MalformedRowError)
-  db.exec("UPDATE _agent_store_log SET stream = CAST(x'67ff' AS TEXT), writer = 'w' WHERE CAST(writer AS BLOB) = x'ff'")
+  db.exec(
+    "UPDATE _agent_store_log SET stream = CAST(x'67ff' AS TEXT), writer = 'w' WHERE CAST(writer AS BLOB) = x'ff'",
+  )
   assert.throws(() => WriterLog.streams(db), MalformedRowError)
   assert.throws(() => WriterLog.streams(db, { prefix: 'g' }), MalformedRowError)
   assert.throws(() => WriterLog.verifyAll(db), MalformedRowError)

@@ -11,8 +11,8 @@ import {
   BackendError,
   BusyError,
   ClosedError,
-  type SqliteConnection,
   SqliteBackend,
+  type SqliteConnection,
   type Value,
   WriterLog,
 } from 'agent-store'
@@ -105,13 +105,16 @@ onEveryDriver('exec gives the number of rows it changed', (db) => {
   assert.equal(db.exec('DELETE FROM t'), 0)
 })
 
-onEveryDriver('query gives all rows, those of RETURNING too, and none for a statement without', (db) => {
-  db.exec('CREATE TABLE t (a)')
-  assert.deepEqual(db.query('INSERT INTO t VALUES (?), (?) RETURNING a', [1n, 2n]), [[1n], [2n]])
-  assert.deepEqual(db.query('SELECT a FROM t WHERE a > 5'), [])
-  assert.deepEqual(db.query('INSERT INTO t VALUES (3)'), [])
-  assert.deepEqual(db.query('SELECT count(*) FROM t'), [[3n]])
-})
+onEveryDriver(
+  'query gives all rows, those of RETURNING too, and none for a statement without',
+  (db) => {
+    db.exec('CREATE TABLE t (a)')
+    assert.deepEqual(db.query('INSERT INTO t VALUES (?), (?) RETURNING a', [1n, 2n]), [[1n], [2n]])
+    assert.deepEqual(db.query('SELECT a FROM t WHERE a > 5'), [])
+    assert.deepEqual(db.query('INSERT INTO t VALUES (3)'), [])
+    assert.deepEqual(db.query('SELECT count(*) FROM t'), [[3n]])
+  },
+)
 
 onEveryDriver('exec refuses a statement that returns rows, and does not run it', (db) => {
   db.exec('CREATE TABLE t (a)')
@@ -187,7 +190,9 @@ onEveryDriver('a parameter that no column holds is refused before it is sent', (
     assert.throws(() => db.query('SELECT ?', params), message)
     assert.throws(() => db.iterate('SELECT ?', params), message)
   }
-  assert.throws(() => db.exec('INSERT INTO t VALUES (?)', [new DataView(new ArrayBuffer(1))] as never))
+  assert.throws(() =>
+    db.exec('INSERT INTO t VALUES (?)', [new DataView(new ArrayBuffer(1))] as never),
+  )
   assert.deepEqual(db.query('SELECT count(*) FROM t'), [[0n]])
 })
 
@@ -338,7 +343,7 @@ test('what was opened is closed with the backend; what was handed in stays open'
   connection.close()
 })
 
-test('connection is the very connection, for the consumer\'s own tables', () => {
+test("connection is the very connection, for the consumer's own tables", () => {
   const connection = new Database(':memory:')
   const db = SqliteBackend.fromConnection(connection)
   assert.equal(db.connection, connection)
@@ -357,14 +362,22 @@ test('what is no connection is refused', () => {
   }
 })
 
-const PRAGMAS = ['journal_mode', 'synchronous', 'busy_timeout', 'foreign_keys', 'query_only', 'cache_size']
+const PRAGMAS = [
+  'journal_mode',
+  'synchronous',
+  'busy_timeout',
+  'foreign_keys',
+  'query_only',
+  'cache_size',
+]
 
 test('no pragma is set on a connection that was handed in', (t) => {
   const path = join(temporaryFolder(t), 'own.db')
   const connection = new DatabaseSync(path, { timeout: 1234 })
   connection.exec('PRAGMA foreign_keys = 0')
   connection.exec('PRAGMA synchronous = OFF')
-  const read = () => PRAGMAS.map((name) => Object.values(connection.prepare(`PRAGMA ${name}`).get() ?? {}))
+  const read = () =>
+    PRAGMAS.map((name) => Object.values(connection.prepare(`PRAGMA ${name}`).get() ?? {}))
   const before = read()
   const db = SqliteBackend.fromConnection(connection)
   WriterLog.ensureSchema(db)
@@ -396,7 +409,9 @@ test('what is asked for is set on it, and nothing else', (t) => {
 test('full durability is EXTRA with a rollback journal and FULL with WAL', (t) => {
   const connection = new DatabaseSync(join(temporaryFolder(t), 'own.db'), { timeout: 100 })
   const level = () =>
-    SqliteBackend.fromConnection(connection, { durability: 'full' }).query('PRAGMA synchronous')[0]?.[0]
+    SqliteBackend.fromConnection(connection, { durability: 'full' }).query(
+      'PRAGMA synchronous',
+    )[0]?.[0]
   assert.equal(level(), 3n)
   connection.exec('PRAGMA journal_mode = WAL')
   assert.equal(level(), 2n)
@@ -425,9 +440,18 @@ test('options out of range are refused before anything is opened', () => {
     assert.throws(() => SqliteBackend.open('/nowhere/x.db', { busyTimeoutMs }), RangeError)
     assert.throws(() => SqliteBackend.fromConnection(memory, { busyTimeoutMs }), RangeError)
   }
-  assert.throws(() => SqliteBackend.open('/nowhere/x.db', { busyTimeoutMs: '5' as never }), TypeError)
-  assert.throws(() => SqliteBackend.open('/nowhere/x.db', { durability: 'off' as never }), RangeError)
-  assert.throws(() => SqliteBackend.fromConnection(memory, { durability: 'off' as never }), RangeError)
+  assert.throws(
+    () => SqliteBackend.open('/nowhere/x.db', { busyTimeoutMs: '5' as never }),
+    TypeError,
+  )
+  assert.throws(
+    () => SqliteBackend.open('/nowhere/x.db', { durability: 'off' as never }),
+    RangeError,
+  )
+  assert.throws(
+    () => SqliteBackend.fromConnection(memory, { durability: 'off' as never }),
+    RangeError,
+  )
   memory.close()
 })
 
@@ -471,7 +495,8 @@ test('a second writer waits as long as it was told and then says that it is busy
       () => WriterLog.append(two, 's', 'w', 'other'),
       () => WriterLog.append(two, 's', 'other', 'other'),
       () => two.transaction(() => assert.fail('it has the lock')),
-      () => two.exec("INSERT INTO _agent_store_log SELECT * FROM _agent_store_log WHERE stream = 'x'"),
+      () =>
+        two.exec("INSERT INTO _agent_store_log SELECT * FROM _agent_store_log WHERE stream = 'x'"),
     ]
     for (const call of calls) {
       const start = performance.now()
@@ -488,7 +513,7 @@ test('a second writer waits as long as it was told and then says that it is busy
   assert.equal(WriterLog.verify(one, 's', 'w')?.seq, 3n)
 })
 
-test('two connections may be at different places: each sees commits, not the other\'s work', (t) => {
+test("two connections may be at different places: each sees commits, not the other's work", (t) => {
   const path = join(temporaryFolder(t), 'fleet.db')
   using one = SqliteBackend.open(path)
   one.exec('CREATE TABLE t (a)')

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import test from 'node:test'
-import { BackendError, type SqliteConnection, SqliteBackend, WriterLog } from 'agent-store'
+import { BackendError, SqliteBackend, type SqliteConnection, WriterLog } from 'agent-store'
 import Database from 'better-sqlite3'
 import { temporaryFolder, uncaughtFrom } from './support.ts'
 
@@ -133,6 +133,7 @@ onBothDrivers('an async function is refused before it runs', (db) => {
 })
 
 onBothDrivers('a callback that returns a Promise is refused and rolled back', (db) => {
+  // biome-ignore lint/suspicious/noThenProperty: a thenable is what is refused here
   const thenables = [Promise.resolve(1), { then: () => {} }]
   for (const result of thenables) {
     assert.throws(
@@ -161,9 +162,16 @@ onBothDrivers('a callback that returns a Promise is refused and rolled back', (d
 })
 
 onBothDrivers('an object with a field called then, or none, is a result like any', (db) => {
+  // biome-ignore lint/suspicious/noThenProperty: it is no thenable, as its value is no function
   const result = { then: 5 }
-  assert.equal(db.transaction(() => result), result)
-  assert.equal(db.transaction(() => null), null)
+  assert.equal(
+    db.transaction(() => result),
+    result,
+  )
+  assert.equal(
+    db.transaction(() => null),
+    null,
+  )
 })
 
 onBothDrivers('what is no function is refused', (db) => {
@@ -181,33 +189,36 @@ onBothDrivers('a statement that fails alone leaves the transaction as it was', (
   assert.deepEqual(stored(db), [1n, 2n])
 })
 
-onBothDrivers('once the database rolled back by itself, nothing more runs and nothing is stored', (db) => {
-  insert(db, 9n)
-  let later = 0
-  assert.throws(
-    () =>
-      db.transaction(() => {
-        insert(db, 1n)
-        assert.throws(() => db.exec('INSERT OR ROLLBACK INTO t VALUES (9)'), BackendError)
-        const calls: readonly (() => unknown)[] = [
-          () => insert(db, 2n),
-          () => db.query('SELECT 1'),
-          () => db.iterate('SELECT 1'),
-          () => db.transaction(() => insert(db, 3n)),
-          () => db.snapshot(() => 1),
-        ]
-        for (const call of calls) {
-          assert.throws(call, /the transaction has ended/)
-          later++
-        }
-      }),
-    (error) => error instanceof BackendError && /the transaction has ended/.test(error.message),
-  )
-  assert.equal(later, 5)
-  assert.deepEqual(stored(db), [9n])
-  db.transaction(() => insert(db, 4n))
-  assert.deepEqual(stored(db), [4n, 9n])
-})
+onBothDrivers(
+  'once the database rolled back by itself, nothing more runs and nothing is stored',
+  (db) => {
+    insert(db, 9n)
+    let later = 0
+    assert.throws(
+      () =>
+        db.transaction(() => {
+          insert(db, 1n)
+          assert.throws(() => db.exec('INSERT OR ROLLBACK INTO t VALUES (9)'), BackendError)
+          const calls: readonly (() => unknown)[] = [
+            () => insert(db, 2n),
+            () => db.query('SELECT 1'),
+            () => db.iterate('SELECT 1'),
+            () => db.transaction(() => insert(db, 3n)),
+            () => db.snapshot(() => 1),
+          ]
+          for (const call of calls) {
+            assert.throws(call, /the transaction has ended/)
+            later++
+          }
+        }),
+      (error) => error instanceof BackendError && /the transaction has ended/.test(error.message),
+    )
+    assert.equal(later, 5)
+    assert.deepEqual(stored(db), [9n])
+    db.transaction(() => insert(db, 4n))
+    assert.deepEqual(stored(db), [4n, 9n])
+  },
+)
 
 onBothDrivers('the error that rolled it all back is the one that leaves, nested or not', (db) => {
   insert(db, 9n)
@@ -278,22 +289,25 @@ onBothDrivers('a rollback drops the actions of what it takes back, and only thos
   assert.deepEqual(calls, ['before', 'after'])
 })
 
-onBothDrivers('an action that throws is an uncaught exception: the work is durable, the others run', async (db) => {
-  const calls: string[] = []
-  const caught = await uncaughtFrom(() => {
-    const result = db.transaction(() => {
+onBothDrivers(
+  'an action that throws is an uncaught exception: the work is durable, the others run',
+  async (db) => {
+    const calls: string[] = []
+    const caught = await uncaughtFrom(() => {
+      const result = db.transaction(() => {
+        db.afterCommit(fail)
+        db.afterCommit(() => calls.push('next'))
+        insert(db, 1n)
+        return 'fine'
+      })
+      assert.equal(result, 'fine')
       db.afterCommit(fail)
-      db.afterCommit(() => calls.push('next'))
-      insert(db, 1n)
-      return 'fine'
     })
-    assert.equal(result, 'fine')
-    db.afterCommit(fail)
-  })
-  assert.deepEqual(calls, ['next'])
-  assert.deepEqual(caught, [no, no])
-  assert.deepEqual(stored(db), [1n])
-})
+    assert.deepEqual(calls, ['next'])
+    assert.deepEqual(caught, [no, no])
+    assert.deepEqual(stored(db), [1n])
+  },
+)
 
 onBothDrivers('an action may itself write in a transaction', (db) => {
   const calls: string[] = []
@@ -327,7 +341,10 @@ onBothDrivers('a snapshot reads and refuses every write', (db) => {
 })
 
 onBothDrivers('a snapshot that throws is over, and writing goes on', (db) => {
-  assert.throws(() => db.snapshot(fail), (error) => error === no)
+  assert.throws(
+    () => db.snapshot(fail),
+    (error) => error === no,
+  )
   assert.throws(() => db.snapshot(() => Promise.resolve()), TypeError)
   assert.equal(db.inTransaction, false)
   insert(db, 1n)
@@ -336,7 +353,10 @@ onBothDrivers('a snapshot that throws is over, and writing goes on', (db) => {
 
 onBothDrivers('a snapshot in a snapshot is the same one, and ends with the outer', (db) => {
   db.snapshot(() => {
-    assert.deepEqual(db.snapshot(() => stored(db)), [])
+    assert.deepEqual(
+      db.snapshot(() => stored(db)),
+      [],
+    )
     assert.equal(db.inTransaction, true)
     assert.throws(() => insert(db, 1n), BackendError)
   })
@@ -353,7 +373,10 @@ onBothDrivers('a transaction inside a snapshot is refused', (db) => {
 onBothDrivers('a snapshot inside a transaction sees what that has written', (db) => {
   db.transaction(() => {
     insert(db, 1n)
-    assert.deepEqual(db.snapshot(() => stored(db)), [1n])
+    assert.deepEqual(
+      db.snapshot(() => stored(db)),
+      [1n],
+    )
     insert(db, 2n)
   })
   assert.deepEqual(stored(db), [1n, 2n])
@@ -406,7 +429,7 @@ test('a transaction begun on the raw connection is joined as a savepoint', () =>
   assert.deepEqual(calls, [])
 })
 
-test('the raw connection\'s own savepoints live beside ours', () => {
+test("the raw connection's own savepoints live beside ours", () => {
   using db = SqliteBackend.inMemory()
   db.exec('CREATE TABLE t (a)')
   db.transaction(() => {

@@ -394,7 +394,7 @@ test('of several logs, the broken one is named, and the sound ones still verify'
   assert.equal(WriterLog.verifyStream(db, 't').length, 1)
 })
 
-test('the head that comes back is the caller\'s own', () => {
+test("the head that comes back is the caller's own", () => {
   using db = logOf(5)
   const head = defined(verify(db))
   head.contentHash.fill(0)

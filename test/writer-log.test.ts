@@ -5,8 +5,8 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import test from 'node:test'
 import {
-  chainHash,
   ConflictError,
+  chainHash,
   type Entry,
   MalformedRowError,
   SqliteBackend,
@@ -24,8 +24,7 @@ function opened(): SqliteBackend {
 
 const append = (db: SqliteBackend, payload: string | Uint8Array) =>
   WriterLog.append(db, 's', 'w', payload)
-const count = (db: SqliteBackend) =>
-  db.query('SELECT count(*) FROM _agent_store_log')[0]?.[0]
+const count = (db: SqliteBackend) => db.query('SELECT count(*) FROM _agent_store_log')[0]?.[0]
 
 test('the first entry has seq 1 and no previous hash; each later one links to the one before', () => {
   using db = opened()
@@ -122,8 +121,14 @@ test('what cannot be stored is refused before anything is sent, and named', () =
     [() => WriterLog.writers(db, '\0'), /stream holds a NUL/],
     [() => WriterLog.heads(db, '\ud800'), /stream holds a lone surrogate/],
     [() => WriterLog.streams(db, { prefix: 5 as never }), /prefix must be a string/],
-    [() => WriterLog.append(db, 's', 'w', '', { expectedHead: 5 as never }), /expectedHead must be/],
-    [() => WriterLog.append(db, 's', 'w', '', { expectedHead: { seq: 1n } as never }), /contentHash/],
+    [
+      () => WriterLog.append(db, 's', 'w', '', { expectedHead: 5 as never }),
+      /expectedHead must be/,
+    ],
+    [
+      () => WriterLog.append(db, 's', 'w', '', { expectedHead: { seq: 1n } as never }),
+      /contentHash/,
+    ],
   ]
   for (const [call, message] of wrong) {
     assert.throws(call, (error) => {
@@ -137,20 +142,52 @@ test('what cannot be stored is refused before anything is sent, and named', () =
 
 test('names are compared byte by byte: case, blanks and normal forms all matter', () => {
   using db = opened()
-  const names = ['', ' ', 'a', 'A', 'a ', 'é', 'e\u0301', '🦀', "'; --", '%', '_', '\u{10ffff}', '\uffff']
+  const names = [
+    '',
+    ' ',
+    'a',
+    'A',
+    'a ',
+    'é',
+    'e\u0301',
+    '🦀',
+    "'; --",
+    '%',
+    '_',
+    '\u{10ffff}',
+    '\uffff',
+  ]
   for (const name of names) {
     assert.equal(WriterLog.append(db, name, 'w', name).seq, 1n)
     assert.equal(WriterLog.append(db, 's', name, name).seq, 1n)
   }
-  const sorted = (all: string[]) => all.sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)))
+  const sorted = (all: string[]) =>
+    all.sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)))
   assert.deepEqual(WriterLog.writers(db, 's'), sorted([...names]))
   assert.deepEqual(WriterLog.streams(db), sorted([...names, 's']))
-  assert.deepEqual(WriterLog.verifyAll(db), { logs: 2 * names.length, entries: BigInt(2 * names.length) })
+  assert.deepEqual(WriterLog.verifyAll(db), {
+    logs: 2 * names.length,
+    entries: BigInt(2 * names.length),
+  })
 })
 
 test('streams by prefix, multi-byte ones and the empty name too', () => {
   using db = opened()
-  const names = ['', 'a', 'ab', 'abc', 'b', 'é', 'éa', 'ê', '🦀', '🦀🦀', '🦁', '\u{10ffff}', '\u{10ffff}a']
+  const names = [
+    '',
+    'a',
+    'ab',
+    'abc',
+    'b',
+    'é',
+    'éa',
+    'ê',
+    '🦀',
+    '🦀🦀',
+    '🦁',
+    '\u{10ffff}',
+    '\u{10ffff}a',
+  ]
   for (const name of names) WriterLog.append(db, name, 'w', 'x')
   for (const prefix of [...names, 'abcd', 'c', '\u00c3']) {
     assert.deepEqual(
@@ -183,12 +220,20 @@ test('heads are those of every writer of the stream, in binary order', () => {
     return { stream: 's', writer, seq, contentHash }
   })
   assert.deepEqual(WriterLog.heads(db, 's'), expected)
-  assert.deepEqual(expected.map(({ seq }) => seq), [1n, 1n, 3n])
+  assert.deepEqual(
+    expected.map(({ seq }) => seq),
+    [1n, 1n, 3n],
+  )
 })
 
 test('entries: after, limit and reverse, as list and one at a time', () => {
   using db = opened()
-  WriterLog.appendMany(db, 's', 'w', Array.from({ length: 20 }, (_, i) => `${i + 1}`))
+  WriterLog.appendMany(
+    db,
+    's',
+    'w',
+    Array.from({ length: 20 }, (_, i) => `${i + 1}`),
+  )
   const cases = [
     [{}, 1, 20],
     [{ after: 0n }, 1, 20],
@@ -204,7 +249,10 @@ test('entries: after, limit and reverse, as list and one at a time', () => {
   for (const [options, from, to] of cases) {
     const expected = Array.from({ length: to - from + 1 }, (_, i) => BigInt(from + i))
     const list = WriterLog.entries(db, 's', 'w', options)
-    assert.deepEqual(list.map(({ seq }) => seq), expected)
+    assert.deepEqual(
+      list.map(({ seq }) => seq),
+      expected,
+    )
     assert.deepEqual([...WriterLog.read(db, 's', 'w', options)].map(plain), list.map(plain))
   }
   const seqs = (options: object) => WriterLog.entries(db, 's', 'w', options).map(({ seq }) => seq)
@@ -267,15 +315,21 @@ test('expectedHead wants seq and hash both, and a head that lies ahead is a conf
     { seq: MAX, contentHash: head.contentHash },
   ]
   for (const expectedHead of wrong) {
-    assert.throws(() => WriterLog.append(db, 's', 'w', 'x', { expectedHead }), (error) => {
-      assert.ok(error instanceof ConflictError, String(error))
-      return true
-    })
-    assert.throws(() => WriterLog.append(db, 'new', 'w', 'x', { expectedHead }), (error) => {
-      assert.ok(error instanceof ConflictError, String(error))
-      assert.equal(error.actual, null)
-      return true
-    })
+    assert.throws(
+      () => WriterLog.append(db, 's', 'w', 'x', { expectedHead }),
+      (error) => {
+        assert.ok(error instanceof ConflictError, String(error))
+        return true
+      },
+    )
+    assert.throws(
+      () => WriterLog.append(db, 'new', 'w', 'x', { expectedHead }),
+      (error) => {
+        assert.ok(error instanceof ConflictError, String(error))
+        assert.equal(error.actual, null)
+        return true
+      },
+    )
   }
   assert.equal(count(db), 1n)
 })
@@ -285,7 +339,10 @@ test('appendMany is all or none, and gives what it stored', () => {
   append(db, 'before')
   assert.deepEqual(WriterLog.appendMany(db, 's', 'w', []), [])
   const entries = WriterLog.appendMany(db, 's', 'w', new Set(['a', 'b', 'c']))
-  assert.deepEqual(entries.map(({ seq }) => seq), [2n, 3n, 4n])
+  assert.deepEqual(
+    entries.map(({ seq }) => seq),
+    [2n, 3n, 4n],
+  )
   assert.deepEqual(WriterLog.entries(db, 's', 'w', { after: 1n }).map(plain), entries)
   assert.throws(() => WriterLog.appendMany(db, 's', 'w', ['d', '\ud800', 'e']), /payloads\[1\]/)
   assert.throws(() => WriterLog.appendMany(db, 's', 'w', ['d', null as never]), TypeError)
@@ -337,9 +394,7 @@ test('a rolled-back head with the same seq but another hash is not taken for the
       throw new Error('no')
     }),
   )
-  db.connection.exec(
-    "INSERT INTO _agent_store_log VALUES ('s', 'w', 1, NULL, zeroblob(32), x'00')",
-  )
+  db.connection.exec("INSERT INTO _agent_store_log VALUES ('s', 'w', 1, NULL, zeroblob(32), x'00')")
   assert.deepEqual(append(db, 'two').prevHash, new Uint8Array(32))
 })
 
@@ -354,7 +409,10 @@ test('another connection may append in between, and neither leaves a gap', (t) =
     seqs.push(append(two, `two ${i}`).seq)
     if (i % 3 === 0) seqs.push(append(two, `two again ${i}`).seq)
   }
-  assert.deepEqual(seqs, Array.from({ length: 24 }, (_, i) => BigInt(i + 1)))
+  assert.deepEqual(
+    seqs,
+    Array.from({ length: 24 }, (_, i) => BigInt(i + 1)),
+  )
   assert.equal(WriterLog.verify(one, 's', 'w')?.seq, 24n)
 })
 
@@ -410,7 +468,7 @@ test('without its table every call says what to do', () => {
   }
 })
 
-test('an append of the crate\'s own form is one that this library continues', () => {
+test("an append of the crate's own form is one that this library continues", () => {
   using db = opened()
   const first: Entry = { ...append(db, 'hello world') }
   db.connection
