@@ -84,9 +84,9 @@ export class TransactionScope {
     checkSynchronous(work)
     this.assertAlive()
     const own = !this.#connection.isIn()
-    if (own) this.#connection.control('BEGIN')
     // The consumer may have made the connection read-only before; then it stays so.
     const restrict = !this.#connection.isReadOnly()
+    if (own) this.#connection.control('BEGIN')
     this.#snapshots++
     try {
       if (restrict) this.#connection.setReadOnly(true)
