@@ -1,0 +1,84 @@
+/**
+ * One writer among several: does its task, and says a line for each thing that the store
+ * has acknowledged, after the call returned and never before. Runs as a process (lines go
+ * to stdout by a blocking write, so a SIGKILL cannot lose one that was said) or as a
+ * thread (lines are messages).
+ *
+ * @module
+ */
+import { readSync, writeSync } from 'node:fs'
+import { isMainThread, parentPort, workerData } from 'node:worker_threads'
+import { type Durability, type Entry, Generation, SqliteBackend, WriterLog } from 'agent-store'
+
+/** What a worker is asked to do, with the file that it does it to. */
+export type Task = { readonly file: string } & (
+  | {
+      readonly kind: 'append'
+      readonly writer: string
+      /** Marks this worker's payloads: `label 1`, `label 2`, … */
+      readonly label: string
+      readonly count: number
+      readonly durability: Durability
+    }
+  | { readonly kind: 'bump'; readonly key: string; readonly count: number }
+  | { readonly kind: 'first-open'; readonly writer: string; readonly count: number }
+  | { readonly kind: 'hold'; readonly holdMs: number }
+)
+
+/** The stream that all of them write to. */
+export const STREAM = 'contended'
+
+/** What is said for an entry that was acknowledged. */
+export function acknowledgement({ writer, seq, contentHash }: Entry): string {
+  return `${writer} ${seq} ${Buffer.from(contentHash).toString('hex')}`
+}
+
+function say(line: string): void {
+  if (isMainThread) writeSync(1, `${line}\n`)
+  else parentPort?.postMessage(line)
+}
+
+/** Say that all is prepared, and wait until everybody is to start. */
+function ready(): void {
+  say('ready')
+  if (isMainThread) readSync(0, new Uint8Array(1))
+  else Atomics.wait(workerData as Int32Array, 0, 0)
+}
+
+function append(db: SqliteBackend, writer: string, label: string, count: number): void {
+  for (let i = 1; i <= count; i++) {
+    say(acknowledgement(WriterLog.append(db, STREAM, writer, `${label} ${i}`)))
+  }
+}
+
+function perform(task: Task): void {
+  if (task.kind === 'first-open') {
+    ready()
+    using db = SqliteBackend.open(task.file)
+    Generation.ensureSchema(db)
+    WriterLog.ensureSchema(db)
+    append(db, task.writer, task.writer, task.count)
+    return
+  }
+  using db = SqliteBackend.open(task.file, task.kind === 'append' ? { durability: task.durability } : {})
+  ready()
+  switch (task.kind) {
+    case 'append':
+      append(db, task.writer, task.label, task.count)
+      break
+    case 'bump': {
+      const counter = new Generation(task.key)
+      for (let i = 0; i < task.count; i++) say(String(counter.bump(db)))
+      break
+    }
+    case 'hold':
+      db.transaction(() => {
+        say('held')
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, task.holdMs)
+      })
+      break
+  }
+}
+
+const [, script, task] = process.argv
+if (script === import.meta.filename && task !== undefined) perform(JSON.parse(task) as Task)
