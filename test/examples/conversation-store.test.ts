@@ -88,7 +88,10 @@ test('a claim supersedes only claims on the same conversation', (t) => {
 
 test('a clock that runs backwards changes no order', (t) => {
   let hour = 9
-  using store = new ConversationStore(temporaryFile(t), () => new Date(Date.UTC(2026, 0, 1, hour--)))
+  using store = new ConversationStore(
+    temporaryFile(t),
+    () => new Date(Date.UTC(2026, 0, 1, hour--)),
+  )
   const claim = store.claim('demo')
   for (const text of ['first', 'second', 'third']) store.say(claim, 'user', text)
   const turns = store.resume('demo')
@@ -104,8 +107,16 @@ test('a clock that runs backwards changes no order', (t) => {
 suite('a manipulation is refused by name, and the rows are left as found', () => {
   const forged = "payload = CAST(replace(CAST(payload AS TEXT), 'o', '0') AS BLOB)"
   const manipulations = [
-    { name: 'an edit in the middle', sql: `UPDATE _agent_store_log SET ${forged} WHERE seq = 2`, seq: 2n },
-    { name: 'an edit at the end', sql: `UPDATE _agent_store_log SET ${forged} WHERE seq = 4`, seq: 4n },
+    {
+      name: 'an edit in the middle',
+      sql: `UPDATE _agent_store_log SET ${forged} WHERE seq = 2`,
+      seq: 2n,
+    },
+    {
+      name: 'an edit at the end',
+      sql: `UPDATE _agent_store_log SET ${forged} WHERE seq = 4`,
+      seq: 4n,
+    },
     { name: 'a deleted middle entry', sql: 'DELETE FROM _agent_store_log WHERE seq = 3', seq: 3n },
   ]
   for (const { name, sql, seq } of manipulations) {

@@ -8,7 +8,14 @@
  */
 import { readSync, writeSync } from 'node:fs'
 import { isMainThread, parentPort, workerData } from 'node:worker_threads'
-import { type Durability, type Entry, Generation, SqliteBackend, WriterLog } from 'agent-store'
+import {
+  type Durability,
+  type Entry,
+  Generation,
+  SqliteBackend,
+  type SqliteOptions,
+  WriterLog,
+} from 'agent-store'
 
 /** What a worker is asked to do, with the file that it does it to. */
 export type Task = { readonly file: string } & (
@@ -22,6 +29,12 @@ export type Task = { readonly file: string } & (
     }
   | { readonly kind: 'bump'; readonly key: string; readonly count: number }
   | { readonly kind: 'first-open'; readonly writer: string; readonly count: number }
+  | {
+      readonly kind: 'append-for'
+      readonly writer: string
+      readonly runMs: number
+      readonly busyTimeoutMs: number
+    }
   | { readonly kind: 'hold'; readonly holdMs: number }
 )
 
@@ -51,6 +64,25 @@ function append(db: SqliteBackend, writer: string, label: string, count: number)
   }
 }
 
+/** Append without a pause. Says how many, and how long the slowest took. */
+function appendFor(db: SqliteBackend, writer: string, runMs: number): void {
+  const endMs = performance.now() + runMs
+  let appends = 0
+  let longestMs = 0
+  for (let nowMs = performance.now(); nowMs < endMs; appends++) {
+    WriterLog.append(db, STREAM, writer, 'x')
+    const startedMs = nowMs
+    nowMs = performance.now()
+    longestMs = Math.max(longestMs, nowMs - startedMs)
+  }
+  say(`${appends} / ${Math.round(longestMs)}`)
+}
+
+function optionsOf(task: Task): SqliteOptions {
+  if (task.kind === 'append') return { durability: task.durability }
+  return task.kind === 'append-for' ? { busyTimeoutMs: task.busyTimeoutMs } : {}
+}
+
 function perform(task: Task): void {
   if (task.kind === 'first-open') {
     ready()
@@ -60,11 +92,14 @@ function perform(task: Task): void {
     append(db, task.writer, task.writer, task.count)
     return
   }
-  using db = SqliteBackend.open(task.file, task.kind === 'append' ? { durability: task.durability } : {})
+  using db = SqliteBackend.open(task.file, optionsOf(task))
   ready()
   switch (task.kind) {
     case 'append':
       append(db, task.writer, task.label, task.count)
+      break
+    case 'append-for':
+      appendFor(db, task.writer, task.runMs)
       break
     case 'bump': {
       const counter = new Generation(task.key)
