@@ -6,7 +6,7 @@
 import { Generation, SqliteBackend } from 'agent-store'
 
 /** Reports that are kept; older ones are pruned. */
-export const REPORTS_KEPT = 16n
+const REPORTS_KEPT = 16n
 
 /** A board as JSON: generations are decimal strings, `null` for a task that is not done. */
 export interface BoardJson {
