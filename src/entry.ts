@@ -101,7 +101,8 @@ export function entryFromJson(json: unknown): Entry {
   }
 }
 
-function hex(bytes: Uint8Array): string {
+/** Lower-case hex. @internal */
+export function hex(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('hex')
 }
 

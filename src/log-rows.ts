@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Row } from './backend.ts'
+import type { Backend, Row } from './backend.ts'
 import type { Entry } from './entry.ts'
 import { MalformedRowError, quote } from './errors.ts'
 import { genesisIndex, type LogPage, type PackedPage } from './log-page.ts'
@@ -32,6 +32,18 @@ export function parseRow(stream: string, writer: string, row: Row): Entry {
     throw new MalformedRowError(`${where}: payload must be a blob, found ${quote(payload)}`)
   }
   return { stream, writer, seq, prevHash, contentHash, payload }
+}
+
+const OLDEST = `SELECT seq, prev_hash, content_hash, payload FROM _agent_store_log
+  WHERE stream = ? AND writer = ? AND seq < 1 LIMIT 1`
+
+/**
+ * Rows below seq 1 lie before every page: look for one.
+ * @throws MalformedRowError when there is one.
+ */
+export function checkOldest(db: Backend, stream: string, writer: string): void {
+  const row = db.query(OLDEST, [stream, writer])[0]
+  if (row !== undefined) parseRow(stream, writer, row)
 }
 
 /** The entries of a page, whole. */

@@ -11,9 +11,10 @@ import { DatabaseSync } from 'node:sqlite'
 import { fileURLToPath } from 'node:url'
 import { checkText } from './arguments.ts'
 import type { Value } from './backend.ts'
-import { BackendError, BusyError, quote } from './errors.ts'
+import { BackendError, quote } from './errors.ts'
 import type { SqliteDriver } from './sqlite-driver.ts'
-import { sqliteCode, translate } from './sqlite-errors.ts'
+import { translate } from './sqlite-errors.ts'
+import { MOMENT_MS, whileBusy } from './sqlite-wait.ts'
 
 /**
  * What an acknowledged write survives. `'full'`: a power cut. `'normal'`: the end of the
@@ -54,11 +55,21 @@ const NETWORK_FILE_SYSTEMS: ReadonlyMap<number, string> = new Map([
   [0x73757245, 'Coda'],
 ])
 
+/** An open file. */
+export interface OpenedFile {
+  readonly connection: DatabaseSync
+  readonly path: string
+  /** For how long the backend is to wait for a lock; SQLite itself waits a moment only. */
+  readonly patienceMs: number
+}
+
+/** Let SQLite itself wait for a lock, for so long. */
+export function setBusyTimeout(driver: Pick<SqliteDriver, 'exec'>, busyTimeoutMs: number): void {
+  driver.exec(`PRAGMA busy_timeout = ${busyTimeoutMs}`)
+}
+
 /** Open `path` as the options say. @throws as `SqliteBackend.open`. */
-export function openFile(
-  path: string | URL,
-  options: SqliteOptions,
-): { connection: DatabaseSync; path: string } {
+export function openFile(path: string | URL, options: SqliteOptions): OpenedFile {
   const { busyTimeoutMs = DEFAULT_BUSY_TIMEOUT_MS, durability = 'full', readOnly = false } = options
   const file = resolve(toFile(path))
   try {
@@ -75,13 +86,14 @@ export function openFile(
     connection = new DatabaseSync(file, { readOnly, timeout: busyTimeoutMs })
     const read = scalar(connection)
     checkVersion(String(read('SELECT sqlite_version()')))
-    connection.exec(`PRAGMA busy_timeout = ${busyTimeoutMs}`)
+    setBusyTimeout(connection, busyTimeoutMs)
     if (readOnly) read('SELECT count(*) FROM sqlite_schema')
     else {
       const wal = setJournalMode(connection, read, file, busyTimeoutMs)
       connection.exec(`PRAGMA synchronous = ${synchronous(durability, wal)}`)
     }
-    return { connection, path: file }
+    setBusyTimeout(connection, Math.min(MOMENT_MS, busyTimeoutMs))
+    return { connection, path: file, patienceMs: busyTimeoutMs }
   } catch (error) {
     if (connection?.isOpen) connection.close()
     const failure = translate(error)
@@ -173,7 +185,9 @@ function setJournalMode(
 ): boolean {
   const network = NETWORK_FILE_SYSTEMS.get(fs.statfsSync(dirname(file)).type >>> 0)
   const wanted = network === undefined ? 'wal' : 'delete'
-  const mode = whileBusy(busyTimeoutMs, () => {
+  // The switch to WAL reports a lock at once, whatever the busy timeout is.
+  const always = () => true
+  const mode = whileBusy(busyTimeoutMs, always, () => {
     const current = read('PRAGMA journal_mode')
     return current === wanted ? current : read(`PRAGMA journal_mode = ${wanted}`)
   })
@@ -191,24 +205,4 @@ function setJournalMode(
     { code: 'AGENT_STORE_NO_WAL' },
   )
   return false
-}
-
-/** The switch to WAL reports a lock at once, whatever the busy timeout is: wait here. */
-function whileBusy<T>(busyTimeoutMs: number, work: () => T): T {
-  const deadline = performance.now() + busyTimeoutMs
-  const sleeper = new Int32Array(new SharedArrayBuffer(4))
-  for (let pauseMs = 1; ; pauseMs = Math.min(pauseMs * 2, 50)) {
-    try {
-      return work()
-    } catch (error) {
-      if (sqliteCode(error) !== 'SQLITE_BUSY') throw error
-      if (performance.now() >= deadline) {
-        throw new BusyError(
-          `the database is locked by another connection for over ${busyTimeoutMs} ms; try again, or raise busyTimeoutMs`,
-          { cause: error },
-        )
-      }
-      Atomics.wait(sleeper, 0, 0, pauseMs)
-    }
-  }
 }

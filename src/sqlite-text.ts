@@ -29,11 +29,11 @@ export class Utf8Check {
 
   /** @throws MalformedRowError when a text of row number `index` is not UTF-8. */
   row(index: number, row: Row): void {
-    if (!row.some(isSuspect)) return
+    if (!isSuspect(row)) return
     const bytes = this.#row(index, row.length)
     row.forEach((value, column) => {
       const stored = bytes?.[column]
-      if (isSuspect(value) && stored instanceof Uint8Array) decodeText(stored)
+      if (isSuspectText(value) && stored instanceof Uint8Array) decodeText(stored)
     })
   }
 
@@ -71,7 +71,12 @@ export function decodeText(bytes: Uint8Array): string {
   }
 }
 
-function isSuspect(value: Value): boolean {
+/** Whether a row shows U+FFFD, which may stand for bytes that were no UTF-8. */
+export function isSuspect(row: Row): boolean {
+  return row.some(isSuspectText)
+}
+
+function isSuspectText(value: Value): boolean {
   return typeof value === 'string' && value.includes('\ufffd')
 }
 

@@ -20,12 +20,15 @@ import {
 import { translate } from './sqlite-errors.ts'
 import {
   type JournalMode,
+  type OpenedFile,
   openFile,
   reportConnection,
   type SqliteOptions,
+  setBusyTimeout,
   setDurability,
 } from './sqlite-file.ts'
-import { Utf8Check } from './sqlite-text.ts'
+import { isSuspect, Utf8Check } from './sqlite-text.ts'
+import { whileBusy } from './sqlite-wait.ts'
 import { TransactionScope } from './transaction.ts'
 
 /** What may be set on a connection that the consumer opened; nothing is set unless asked. */
@@ -38,20 +41,22 @@ const CONTROL =
 /** A {@link Backend} on SQLite. */
 export class SqliteBackend<C extends SqliteConnection = SqliteConnection> implements Backend {
   readonly dialect = 'sqlite'
-  /** The consumer's own way to the same database, for domain tables and pragmas. */
-  readonly connection: C
   /** The file, or `undefined` for a database in memory or a wrapped connection. */
   readonly path: string | undefined
+  readonly #connection: C
   readonly #driver: SqliteDriver
   readonly #owned: boolean
   readonly #statements = new Map<string, SqliteStatement>()
   readonly #controls = new Map<string, SqliteStatement>()
   readonly #scope: TransactionScope
+  /** For how long to ask again for a lock, in ms; undefined where SQLite does the waiting. */
+  #patienceMs: number | undefined
   #closed = false
 
-  private constructor(connection: C, path: string | undefined, owned: boolean) {
-    this.connection = connection
-    this.path = path
+  private constructor(connection: C, owned: boolean, file?: OpenedFile) {
+    this.#connection = connection
+    this.path = file?.path
+    this.#patienceMs = file?.patienceMs
     this.#owned = owned
     this.#driver = driverOf(connection)
     this.#scope = new TransactionScope({
@@ -79,12 +84,12 @@ export class SqliteBackend<C extends SqliteConnection = SqliteConnection> implem
    */
   static open(path: string | URL, options: SqliteOptions = {}): SqliteBackend<DatabaseSync> {
     const opened = openFile(path, checkOptions(options))
-    return new SqliteBackend(opened.connection, opened.path, true)
+    return new SqliteBackend(opened.connection, true, opened)
   }
 
   /** A database in memory, gone when it is closed. */
   static inMemory(): SqliteBackend<DatabaseSync> {
-    return new SqliteBackend(new DatabaseSync(':memory:'), undefined, true)
+    return new SqliteBackend(new DatabaseSync(':memory:'), true)
   }
 
   /**
@@ -100,11 +105,24 @@ export class SqliteBackend<C extends SqliteConnection = SqliteConnection> implem
     options: SqliteConnectionOptions = {},
   ): SqliteBackend<C> {
     const { busyTimeoutMs, durability } = checkOptions(options)
-    const db = new SqliteBackend(connection, undefined, false)
-    if (busyTimeoutMs !== undefined) db.query(`PRAGMA busy_timeout = ${busyTimeoutMs}`)
+    const db = new SqliteBackend(connection, false)
+    if (busyTimeoutMs !== undefined) setBusyTimeout(db.#driver, busyTimeoutMs)
     if (durability !== undefined) setDurability(db.#driver, durability)
     reportConnection((sql) => db.query(sql)[0]?.[0] ?? null)
     return db
+  }
+
+  /**
+   * The consumer's own way to the same database, for domain tables and pragmas. From then on
+   * SQLite waits for locks by itself, with the busy timeout of this backend; that is less
+   * fair where several writers never pause, so prefer `exec` and `query` for writing.
+   */
+  get connection(): C {
+    if (this.#patienceMs !== undefined && this.#driver.isOpen) {
+      setBusyTimeout(this.#driver, this.#patienceMs)
+    }
+    this.#patienceMs = undefined
+    return this.#connection
   }
 
   get inTransaction(): boolean {
@@ -123,14 +141,15 @@ export class SqliteBackend<C extends SqliteConnection = SqliteConnection> implem
       throw new TypeError(`sql returns rows; use query() for ${quote(sql)}`)
     }
     const bound = bind(params)
-    return this.#call(() => statement.run(bound))
+    return this.#wait(() => statement.run(bound))
   }
 
   query(sql: string, params: readonly Value[] = []): Row[] {
     const statement = this.#prepare(sql)
     const bound = bind(params)
     // Always all(): get() and run() on RETURNING never checkpoint and can swallow a failed commit.
-    const rows = this.#call(() => statement.all(bound))
+    const rows = this.#wait(() => statement.all(bound))
+    if (!rows.some(isSuspect)) return rows
     const check = new Utf8Check(sql, (castSql) => this.#freshRows(castSql, bound))
     try {
       for (let i = 0; i < rows.length; i++) check.row(i, rows[i] as Row)
@@ -228,7 +247,8 @@ export class SqliteBackend<C extends SqliteConnection = SqliteConnection> implem
       this.#controls.set(sql, statement)
     }
     const prepared = statement
-    this.#call(() => prepared.run([]))
+    // A commit that finds the database locked can be tried again; its transaction stays open.
+    this.#wait(() => prepared.run([]), sql === 'COMMIT')
   }
 
   #statement(sql: string): SqliteStatement {
@@ -247,6 +267,14 @@ export class SqliteBackend<C extends SqliteConnection = SqliteConnection> implem
       }
     }
     this.#statements.set(sql, statement)
+  }
+
+  #wait<T>(work: () => T, evenInTransaction = false): T {
+    const patienceMs = this.#patienceMs
+    if (patienceMs === undefined) return this.#call(work)
+    // Inside a transaction waiting could be a deadlock, which SQLite reports at once.
+    const mayRetry = () => evenInTransaction || !this.#driver.inTransaction
+    return this.#call(() => whileBusy(patienceMs, mayRetry, work))
   }
 
   #call<T>(work: () => T): T {

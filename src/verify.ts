@@ -13,13 +13,11 @@ import { chainHash, hashMany } from './chain.ts'
 import { type Head, sameHead } from './entry.ts'
 import { ChainBrokenError, MalformedRowError } from './errors.ts'
 import { type LogPage, type PackedPage, pages, rowPage } from './log-page.ts'
-import { parseRow } from './log-rows.ts'
+import { checkOldest, parseRow } from './log-rows.ts'
 
 /** Called with the number of entries checked since the last call. */
 export type Progress = (entries: number) => void
 
-const FIRST =
-  'SELECT seq, prev_hash, content_hash, payload FROM _agent_store_log WHERE stream = ? AND writer = ? ORDER BY seq LIMIT 1'
 const HEAD_SEQ =
   'SELECT seq FROM _agent_store_log WHERE stream = ? AND writer = ? ORDER BY seq DESC LIMIT 1'
 
@@ -40,9 +38,7 @@ export function verifyLog(
   const log = { db, stream, writer }
   const newest = db.query(HEAD_SEQ, [stream, writer])[0]?.[0]
   const to = typeof newest === 'bigint' ? newest : newest === undefined ? 0n : MAX_INT64
-  const oldest = db.query(FIRST, [stream, writer])[0]
-  if (oldest !== undefined && typeof oldest[0] === 'bigint' && oldest[0] < 1n)
-    parseRow(stream, writer, oldest)
+  checkOldest(db, stream, writer)
   let head = from
   if (from !== null) checkPinned(log, from)
   for (const page of pages(db, stream, writer, { from: (from?.seq ?? 0n) + 1n, to })) {

@@ -68,7 +68,7 @@ test('nothing in the core waits for a promise or looks at a wall clock', () => {
       /\bawait\b|\bDate\.now|setTimeout|setInterval|node:(net|http|dgram|tls)/,
       module,
     )
-    // The one deadline: how long opening waits for a lock. It orders nothing.
-    if (module !== 'sqlite-file.ts') assert.doesNotMatch(code, /performance\./, module)
+    // The one deadline: how long to wait for a lock. It orders nothing.
+    if (module !== 'sqlite-wait.ts') assert.doesNotMatch(code, /performance\./, module)
   }
 })

@@ -45,6 +45,7 @@ test('every knob reaches the database', (t) => {
   })
   using db = policy.open()
   assert.equal(db.path, path)
+  db.connection // from here on SQLite waits by itself
   assert.equal(db.query('PRAGMA busy_timeout')[0]?.[0], 77n)
   assert.equal(db.query('PRAGMA synchronous')[0]?.[0], 1n)
 })
