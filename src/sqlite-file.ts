@@ -150,15 +150,26 @@ function toFile(path: unknown): string {
 }
 
 function checkPlace(file: string, readOnly: boolean): void {
-  const found = fs.statSync(file, { throwIfNoEntry: false })
+  const found = statOf(file)
   if (found?.isDirectory()) {
     throw new BackendError(`cannot open ${quote(file)}: it is a folder; name a file in it`)
   }
   if (found !== undefined) return
   if (readOnly) throw new BackendError(`cannot open ${quote(file)}: there is no such file`)
   const folder = dirname(file)
-  if (fs.statSync(folder, { throwIfNoEntry: false })?.isDirectory() !== true) {
+  if (statOf(folder)?.isDirectory() !== true) {
     throw new BackendError(`cannot create ${quote(file)}: there is no folder ${quote(folder)}`)
+  }
+}
+
+/** `undefined` where there is nothing, also where a file stands in the way of a folder. */
+function statOf(path: string): fs.Stats | undefined {
+  try {
+    return fs.statSync(path, { throwIfNoEntry: false })
+  } catch (error) {
+    // Node takes this for no entry, Bun and Deno throw it.
+    if (error instanceof Error && 'code' in error && error.code === 'ENOTDIR') return undefined
+    throw error
   }
 }
 

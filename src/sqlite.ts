@@ -204,6 +204,8 @@ export class SqliteBackend<C extends SqliteConnection = SqliteConnection> implem
       rows = this.#call(() => statement.iterate(bound))
       for (let i = 0; ; i++) {
         const next = this.#call(() => rows?.next())
+        // A driver may end quietly when it is closed meanwhile; fewer rows must not pass for all.
+        this.#assertOpen()
         if (next === undefined || next.done) break
         check.row(i, next.value)
         yield next.value

@@ -94,3 +94,8 @@ export async function uncaughtFrom(work: () => void): Promise<unknown[]> {
   }
   return caught
 }
+
+/** A reason to skip a test on another runtime than Node, or `false`. */
+export function unlessOn(runtime: 'bun' | 'deno', reason: string): string | false {
+  return runtime in process.versions && `${runtime}: ${reason}`
+}

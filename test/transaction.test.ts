@@ -7,7 +7,7 @@ import { DatabaseSync } from 'node:sqlite'
 import test from 'node:test'
 import { BackendError, SqliteBackend, type SqliteConnection, WriterLog } from 'agent-store'
 import Database from 'better-sqlite3'
-import { temporaryFolder, uncaughtFrom } from './support.ts'
+import { temporaryFolder, uncaughtFrom, unlessOn } from './support.ts'
 
 const no = new Error('no')
 const fail = (): never => {
