@@ -2,7 +2,7 @@
  * Reading a log page by page, as fast as a JavaScript program can take rows from SQL.
  *
  * Making a JavaScript value for each cell costs more than SQLite's own step, so up to
- * 512 small entries are packed by SQL into three blobs and cut apart here. Whatever does
+ * 512 small entries are packed by SQL into two blobs and cut apart here. Whatever does
  * not fit that (a large payload, a gap, a malformed row) is read row by row. Pages are
  * found by sequence number, so no statement stays open between them, and their size is
  * bounded, so memory is too.
@@ -23,7 +23,6 @@ export interface PackedPage {
   readonly inputs: Uint8Array
   /** The length of each input, in bytes. */
   readonly inputLengths: Uint32Array
-  readonly prevHashes: Uint8Array
   readonly contentHashes: Uint8Array
 }
 
@@ -54,26 +53,31 @@ const ROW_PAGE_ENTRIES = 64
 const UNPACKED = 0xd7ff
 
 /**
- * One row with a page's entries in blobs. Two strings of one character for each entry
- * carry numbers cheaply: how far its seq lies from the first one, which shows order and
- * gaps, and the length of its payload plus one (a NUL would be cut), or the mark.
+ * One row with a page's entries: a string of two characters for each, and two blobs. The
+ * characters carry numbers cheaply: how far its seq lies from the first one, which shows
+ * order and gaps, and the length of its payload plus one (a NUL would be cut), or the mark.
+ *
+ * Types are told by operators, which cost less than functions: every blob, and nothing else,
+ * sorts at or behind the empty blob; only an integer equals itself in `| 0`.
  */
-function packedSql(distance: string, order: string): string {
-  return `SELECT group_concat(char(${distance} + 1), ''), group_concat(size, ''),
-    CAST(group_concat(CASE WHEN packable THEN coalesce(prev_hash, '') || payload END, '') AS BLOB),
-    CAST(group_concat(prev_hash, '') AS BLOB), CAST(group_concat(content_hash, '') AS BLOB)
-  FROM (SELECT *, CASE WHEN packable THEN char(length(payload) + 1) ELSE char(${UNPACKED}) END AS size
-    FROM (SELECT seq, prev_hash, content_hash, payload,
-      typeof(seq) = 'integer' AND typeof(payload) = 'blob' AND length(payload) <= ${PACKED_PAYLOAD_BYTES}
-      AND typeof(content_hash) = 'blob' AND length(content_hash) = 32
-      AND CASE WHEN seq = 1 THEN prev_hash IS NULL
-        ELSE typeof(prev_hash) = 'blob' AND length(prev_hash) = 32 END AS packable
-      FROM _agent_store_log
-      WHERE stream = ? AND writer = ? AND seq > ? AND seq < ? ORDER BY seq ${order} LIMIT ${PACKED_ENTRIES}))`
+function packedSql(distance: string, source: string): string {
+  return `SELECT group_concat(char(${distance} + 1, CASE
+      WHEN (seq | 0) = seq AND payload >= x'' AND length(payload) <= ${PACKED_PAYLOAD_BYTES}
+        AND content_hash >= x'' AND length(content_hash) = 32
+        AND CASE WHEN seq = 1 THEN prev_hash IS NULL ELSE prev_hash >= x'' AND length(prev_hash) = 32 END
+      THEN length(payload) + 1 ELSE ${UNPACKED} END), ''),
+    CAST(group_concat(iif(length(payload) <= ${PACKED_PAYLOAD_BYTES}, coalesce(prev_hash, x'') || payload, NULL), '') AS BLOB),
+    CAST(group_concat(content_hash, '') AS BLOB)
+  FROM ${source}`
 }
 
-const PACKED = packedSql('seq - ?', 'ASC')
-const PACKED_REVERSE = packedSql('? - seq', 'DESC')
+const PACKED_RANGE = '_agent_store_log WHERE stream = ? AND writer = ? AND seq > ? AND seq < ?'
+// The order of the index; were it another, the distances would show it.
+const PACKED = packedSql('seq - ?', PACKED_RANGE)
+const PACKED_REVERSE = packedSql(
+  '? - seq',
+  `(SELECT seq, prev_hash, content_hash, payload FROM ${PACKED_RANGE} ORDER BY seq DESC LIMIT ${PACKED_ENTRIES})`,
+)
 
 /**
  * The open bounds of a range: what is no whole number between two pages is met by one of
@@ -181,21 +185,19 @@ function packedPage(
     writer,
     ...bounds({ from, to }),
   ])[0]
-  const [distances, sizes, inputs, prevHashes, contentHashes] = row ?? []
-  const inputLengths = new Uint32Array(typeof sizes === 'string' ? sizes.length : 0)
+  const [marks, inputs, contentHashes] = row ?? []
+  const found = typeof marks === 'string' ? marks : ''
+  const inputLengths = new Uint32Array(found.length / 2)
   const genesis = genesisIndex(firstSeq, step)
   let count = 0
   let inputBytes = 0
-  if (typeof distances === 'string' && typeof sizes === 'string') {
-    for (; count < sizes.length; count++) {
-      const size = sizes.charCodeAt(count)
-      if (size === UNPACKED || distances.charCodeAt(count) !== count + 1) break
-      const length = size - 1 + (count === genesis ? 0 : 32)
-      inputLengths[count] = length
-      inputBytes += length
-    }
+  for (; count < inputLengths.length; count++) {
+    const size = found.charCodeAt(2 * count + 1)
+    if (size === UNPACKED || found.charCodeAt(2 * count) !== count + 1) break
+    const length = size - 1 + (count === genesis ? 0 : 32)
+    inputLengths[count] = length
+    inputBytes += length
   }
-  const hashes = genesis < count ? count - 1 : count
   return {
     kind: 'packed',
     firstSeq,
@@ -204,7 +206,6 @@ function packedPage(
     // Up to the first entry that did not fit; what lies behind it is not aligned any more.
     inputs: toBytes(inputs).subarray(0, inputBytes),
     inputLengths: inputLengths.subarray(0, count),
-    prevHashes: toBytes(prevHashes).subarray(0, hashes * 32),
     contentHashes: toBytes(contentHashes).subarray(0, count * 32),
   }
 }

@@ -57,7 +57,7 @@ export function* entriesOf(stream: string, writer: string, page: LogPage): Gener
   }
 }
 
-/** The entries of a page; those of a packed one make their byte arrays on first use. */
+/** The entries of a page; those of a packed one make their byte arrays when asked for them. */
 export function* lazyEntriesOf(stream: string, writer: string, page: LogPage): Generator<Entry> {
   if (page.kind === 'rows') {
     yield* entriesOf(stream, writer, page)
@@ -66,10 +66,10 @@ export function* lazyEntriesOf(stream: string, writer: string, page: LogPage): G
   const genesis = genesisIndex(page.firstSeq, page.step)
   let at = 0
   for (let i = 0; i < page.count; i++) {
-    // Page-relative place of this entry's previous hash; those after seq 1 have moved up by one.
-    const prevAt = i === genesis ? -1 : 32 * (i > genesis ? i - 1 : i)
-    yield new PackedEntry(stream, writer, page, i, at, prevAt)
-    at += page.inputLengths[i] as number
+    const payloadAt = i === genesis ? at : at + 32
+    const end = at + (page.inputLengths[i] as number)
+    yield new PackedEntry(stream, writer, page, i, at, payloadAt, end)
+    at = end
   }
 }
 
@@ -79,7 +79,8 @@ class PackedEntry implements Entry {
   readonly #page: PackedPage
   readonly #index: number
   readonly #inputAt: number
-  readonly #prevAt: number
+  readonly #payloadAt: number
+  readonly #end: number
   #payload: Uint8Array | undefined
   #contentHash: Uint8Array | undefined
 
@@ -89,14 +90,16 @@ class PackedEntry implements Entry {
     page: PackedPage,
     index: number,
     inputAt: number,
-    prevAt: number,
+    payloadAt: number,
+    end: number,
   ) {
     this.stream = stream
     this.writer = writer
     this.#page = page
     this.#index = index
     this.#inputAt = inputAt
-    this.#prevAt = prevAt
+    this.#payloadAt = payloadAt
+    this.#end = end
   }
 
   get seq(): bigint {
@@ -104,7 +107,7 @@ class PackedEntry implements Entry {
   }
 
   get prevHash(): Uint8Array | null {
-    return this.#prevAt < 0 ? null : view(this.#page.prevHashes, this.#prevAt, 32)
+    return this.#payloadAt === this.#inputAt ? null : view(this.#page.inputs, this.#inputAt, 32)
   }
 
   get contentHash(): Uint8Array {
@@ -113,11 +116,7 @@ class PackedEntry implements Entry {
   }
 
   get payload(): Uint8Array {
-    if (this.#payload === undefined) {
-      const prevBytes = this.#prevAt < 0 ? 0 : 32
-      const length = (this.#page.inputLengths[this.#index] as number) - prevBytes
-      this.#payload = view(this.#page.inputs, this.#inputAt + prevBytes, length)
-    }
+    this.#payload ??= view(this.#page.inputs, this.#payloadAt, this.#end - this.#payloadAt)
     return this.#payload
   }
 }

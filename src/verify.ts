@@ -83,13 +83,18 @@ function checkPinned({ db, stream, writer }: Log, pinned: Head): void {
 
 /** The head after a sound packed page; `undefined` when anything in it is not as it must be. */
 function packedHead(page: PackedPage, head: Head | null): Head | undefined {
-  const { contentHashes, prevHashes, count } = page
+  const { contentHashes, inputs, inputLengths, count } = page
   if (page.firstSeq !== (head?.seq ?? 0n) + 1n) return undefined
-  const links = head === null ? 0 : 32
-  if (head !== null && !equal(prevHashes.subarray(0, 32), head.contentHash)) return undefined
-  if (!equal(prevHashes.subarray(links), contentHashes.subarray(0, 32 * (count - 1))))
-    return undefined
-  if (!equal(hashMany(page.inputs, page.inputLengths), contentHashes)) return undefined
+  let at = 0
+  for (let i = 0; i < count; i++) {
+    const linked =
+      i > 0
+        ? sameHash(inputs, at, contentHashes, 32 * (i - 1))
+        : head === null || sameHash(inputs, at, head.contentHash, 0)
+    if (!linked) return undefined
+    at += inputLengths[i] as number
+  }
+  if (!equal(hashMany(inputs, inputLengths), contentHashes)) return undefined
   return {
     seq: page.firstSeq + BigInt(count - 1),
     contentHash: contentHashes.slice(32 * (count - 1)),
@@ -131,6 +136,11 @@ function checkRows(log: Log, page: LogPage, start: Head | null): Head | null {
 
 function broken({ stream, writer }: Log, seq: bigint, detail: string): ChainBrokenError {
   return new ChainBrokenError(stream, writer, seq, detail)
+}
+
+function sameHash(a: Uint8Array, aAt: number, b: Uint8Array, bAt: number): boolean {
+  for (let i = 0; i < 32; i++) if (a[aAt + i] !== b[bAt + i]) return false
+  return true
 }
 
 function equal(a: Uint8Array | null, b: Uint8Array | null): boolean {
