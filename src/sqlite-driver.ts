@@ -50,6 +50,8 @@ export function driverOf(connection: SqliteConnection): SqliteDriver {
   )
 }
 
+const COUNTS = /^(?:[\s;]|--[^\n]*\n|\/\*[\s\S]*?\*\/)*(?:with|insert|replace|update|delete)\b/i
+
 function nodeDriver(connection: DatabaseSync): SqliteDriver {
   return {
     get isOpen() {
@@ -63,11 +65,16 @@ function nodeDriver(connection: DatabaseSync): SqliteDriver {
     prepare(sql) {
       const statement = connection.prepare(sql)
       checkSingle(sql, statement.sourceSQL)
+      const counts = COUNTS.test(sql)
       statement.setReadBigInts(true)
       statement.setReturnArrays(true)
       return {
         returnsRows: statement.columns().length > 0,
-        run: (params) => Number(statement.run(...params).changes),
+        // Other statements would report the count of the one before them.
+        run: (params) => {
+          const { changes } = statement.run(...params)
+          return counts ? Number(changes) : 0
+        },
         // setReturnArrays makes rows arrays, which the declared type does not know.
         all: (params) => statement.all(...params) as unknown as Row[],
         iterate: (params) => statement.iterate(...params) as unknown as IterableIterator<Row>,

@@ -48,10 +48,28 @@ export function sqliteCode(error: unknown): string | undefined {
   return error.code === 'ERR_SQLITE_ERROR' ? 'SQLITE_ERROR' : undefined
 }
 
+/** Whether a lock was in the way that can go away by waiting. */
+export function isLocked(error: unknown): boolean {
+  return sqliteCode(error) === 'SQLITE_BUSY' && !isSuperseded(error)
+}
+
+/** SQLITE_BUSY_SNAPSHOT: this connection reads a state that somebody has written behind since. */
+function isSuperseded(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  if ('errcode' in error) return error.errcode === 517
+  return 'code' in error && error.code === 'SQLITE_BUSY_SNAPSHOT'
+}
+
 /** The store's error for what a driver threw; anything that is not a database's passes through. */
 export function translate(error: unknown): unknown {
   if (error instanceof StoreError || !(error instanceof Error)) return error
   const driverCode = sqliteCode(error)
+  if (isSuperseded(error)) {
+    return new BusyError(
+      'an open iterate() or read transaction of this connection holds an older state; finish it before writing',
+      { cause: error },
+    )
+  }
   if (driverCode === 'SQLITE_BUSY' || driverCode === 'SQLITE_LOCKED') {
     return new BusyError(
       `the database is locked by another connection (${error.message}); try again, or raise busyTimeoutMs`,

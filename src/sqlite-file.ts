@@ -59,8 +59,11 @@ const NETWORK_FILE_SYSTEMS: ReadonlyMap<number, string> = new Map([
 export interface OpenedFile {
   readonly connection: DatabaseSync
   readonly path: string
-  /** For how long the backend is to wait for a lock; SQLite itself waits a moment only. */
-  readonly patienceMs: number
+  /**
+   * For how long the backend is to wait for a lock, where SQLite itself waits a moment only;
+   * `undefined` where readers are locked out too (no WAL), so that SQLite must do it.
+   */
+  readonly patienceMs: number | undefined
 }
 
 /** Let SQLite itself wait for a lock, for so long. */
@@ -91,9 +94,14 @@ export function openFile(path: string | URL, options: SqliteOptions): OpenedFile
     else {
       const wal = setJournalMode(connection, read, file, busyTimeoutMs)
       connection.exec(`PRAGMA synchronous = ${synchronous(durability, wal)}`)
+      // On macOS a plain fsync leaves the data in the drive's cache; elsewhere these do nothing.
+      if (durability === 'full') {
+        connection.exec('PRAGMA fullfsync = 1; PRAGMA checkpoint_fullfsync = 1')
+      }
     }
-    setBusyTimeout(connection, Math.min(MOMENT_MS, busyTimeoutMs))
-    return { connection, path: file, patienceMs: busyTimeoutMs }
+    const isOurs = !readOnly && read('PRAGMA journal_mode') === 'wal'
+    if (isOurs) setBusyTimeout(connection, Math.min(MOMENT_MS, busyTimeoutMs))
+    return { connection, path: file, patienceMs: isOurs ? busyTimeoutMs : undefined }
   } catch (error) {
     if (connection?.isOpen) connection.close()
     const failure = translate(error)
@@ -197,8 +205,7 @@ function setJournalMode(
   const network = NETWORK_FILE_SYSTEMS.get(fs.statfsSync(dirname(file)).type >>> 0)
   const wanted = network === undefined ? 'wal' : 'delete'
   // The switch to WAL reports a lock at once, whatever the busy timeout is.
-  const always = () => true
-  const mode = whileBusy(busyTimeoutMs, always, () => {
+  const mode = whileBusy(busyTimeoutMs, () => {
     const current = read('PRAGMA journal_mode')
     return current === wanted ? current : read(`PRAGMA journal_mode = ${wanted}`)
   })

@@ -9,7 +9,7 @@
  * @module
  */
 import { BusyError } from './errors.ts'
-import { sqliteCode } from './sqlite-errors.ts'
+import { isLocked } from './sqlite-errors.ts'
 
 /** What SQLite waits by itself, in milliseconds, before it is asked again. */
 export const MOMENT_MS = 3
@@ -18,16 +18,15 @@ const sleeper = new Int32Array(new SharedArrayBuffer(4))
 
 /**
  * Run `work` until it does not find the database locked. The clock only bounds the wait.
- * @param mayRetry Whether asking again makes sense; else the driver's error passes through.
  * @throws BusyError after `busyTimeoutMs`.
  */
-export function whileBusy<T>(busyTimeoutMs: number, mayRetry: () => boolean, work: () => T): T {
+export function whileBusy<T>(busyTimeoutMs: number, work: () => T): T {
   let deadline: number | undefined
   for (;;) {
     try {
       return work()
     } catch (error) {
-      if (sqliteCode(error) !== 'SQLITE_BUSY' || !mayRetry()) throw error
+      if (!isLocked(error)) throw error
       deadline ??= performance.now() + busyTimeoutMs
       if (performance.now() >= deadline) {
         throw new BusyError(

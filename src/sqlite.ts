@@ -36,7 +36,7 @@ export type SqliteConnectionOptions = Pick<SqliteOptions, 'busyTimeoutMs' | 'dur
 
 const STATEMENTS_KEPT = 128
 const CONTROL =
-  /^(?:\s|--[^\n]*\n|\/\*[\s\S]*?\*\/)*(?:begin|commit|end|rollback|savepoint|release)\b/i
+  /^(?:[\s;]|--[^\n]*\n|\/\*[\s\S]*?\*\/)*(?:begin|commit|end|rollback|savepoint|release)\b/i
 
 /** A {@link Backend} on SQLite. */
 export class SqliteBackend<C extends SqliteConnection = SqliteConnection> implements Backend {
@@ -106,6 +106,7 @@ export class SqliteBackend<C extends SqliteConnection = SqliteConnection> implem
   ): SqliteBackend<C> {
     const { busyTimeoutMs, durability } = checkOptions(options)
     const db = new SqliteBackend(connection, false)
+    db.#assertOpen()
     if (busyTimeoutMs !== undefined) setBusyTimeout(db.#driver, busyTimeoutMs)
     if (durability !== undefined) setDurability(db.#driver, durability)
     reportConnection((sql) => db.query(sql)[0]?.[0] ?? null)
@@ -203,7 +204,7 @@ export class SqliteBackend<C extends SqliteConnection = SqliteConnection> implem
     try {
       rows = this.#call(() => statement.iterate(bound))
       for (let i = 0; ; i++) {
-        const next = this.#call(() => rows?.next())
+        const next = i === 0 ? this.#wait(() => rows?.next()) : this.#call(() => rows?.next())
         // A driver may end quietly when it is closed meanwhile; fewer rows must not pass for all.
         this.#assertOpen()
         if (next === undefined || next.done) break
@@ -250,13 +251,13 @@ export class SqliteBackend<C extends SqliteConnection = SqliteConnection> implem
     }
     const prepared = statement
     // A commit that finds the database locked can be tried again; its transaction stays open.
-    this.#wait(() => prepared.run([]), sql === 'COMMIT')
+    this.#wait(() => prepared.run([]))
   }
 
   #statement(sql: string): SqliteStatement {
     const kept = this.#statements.get(sql)
     if (kept !== undefined) return kept
-    const statement = this.#call(() => this.#driver.prepare(sql))
+    const statement = this.#wait(() => this.#driver.prepare(sql))
     this.#keep(sql, statement)
     return statement
   }
@@ -271,12 +272,10 @@ export class SqliteBackend<C extends SqliteConnection = SqliteConnection> implem
     this.#statements.set(sql, statement)
   }
 
-  #wait<T>(work: () => T, evenInTransaction = false): T {
+  #wait<T>(work: () => T): T {
     const patienceMs = this.#patienceMs
     if (patienceMs === undefined) return this.#call(work)
-    // Inside a transaction waiting could be a deadlock, which SQLite reports at once.
-    const mayRetry = () => evenInTransaction || !this.#driver.inTransaction
-    return this.#call(() => whileBusy(patienceMs, mayRetry, work))
+    return this.#call(() => whileBusy(patienceMs, work))
   }
 
   #call<T>(work: () => T): T {

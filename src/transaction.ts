@@ -104,7 +104,8 @@ export class TransactionScope {
   afterCommit(action: () => void): void {
     const level = this.#levels.at(-1)
     if (level !== undefined) level.push(action)
-    else if (!this.#connection.isIn()) run([action])
+    // A snapshot has nothing to commit.
+    else if (this.#snapshots > 0 || !this.#connection.isIn()) run([action])
   }
 
   #rollback(savepoint: string | undefined, error: unknown): void {
@@ -137,7 +138,7 @@ function checkSynchronous(work: () => unknown): void {
   if (typeof work !== 'function') {
     throw new TypeError(`work must be a function, got ${typeof work}`)
   }
-  if (Object.prototype.toString.call(work) === '[object AsyncFunction]') refuseAsynchronous()
+  if (/Async|Generator/.test(Object.prototype.toString.call(work))) refuseAsynchronous()
 }
 
 function checkResult(result: unknown): void {
@@ -147,7 +148,7 @@ function checkResult(result: unknown): void {
 
 function refuseAsynchronous(): never {
   throw new TypeError(
-    'work must be synchronous, got a callback that returns a Promise; rolled back. ' +
+    'work must be synchronous, got a callback that returns a Promise or is a generator; rolled back. ' +
       'Await first, then write in one synchronous callback',
   )
 }

@@ -72,7 +72,11 @@ function checkPinned({ db, stream, writer }: Log, pinned: Head): void {
       'the entry that was verified before is missing',
     )
   }
-  if (!sameHead(parseRow(stream, writer, row), pinned)) {
+  const entry = parseRow(stream, writer, row)
+  const sound =
+    (entry.prevHash === null) === (entry.seq === 1n) &&
+    equal(chainHash(entry.prevHash, entry.payload), pinned.contentHash)
+  if (!sound || !sameHead(entry, pinned)) {
     throw broken(
       { db, stream, writer },
       pinned.seq,

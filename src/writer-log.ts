@@ -42,7 +42,10 @@ export interface ReadOptions {
 
 /** Options of a verification. */
 export interface VerifyOptions {
-  /** A head that was verified before, where to go on; it must still be stored as it was. */
+  /**
+   * A head that was verified before, where to go on. Its own entry must still be stored as it
+   * was; those before it are not looked at again.
+   */
   readonly from?: Head | null
   /** Called now and then with the number of entries checked since the last call. */
   readonly onProgress?: Progress
@@ -67,14 +70,14 @@ const STREAMS = `WITH RECURSIVE names(name) AS (
     UNION ALL
     SELECT (SELECT min(stream) FROM _agent_store_log WHERE stream > name) FROM names
     WHERE ${HAS_PREFIX})
-  SELECT CAST(name AS BLOB) FROM names WHERE ${HAS_PREFIX}`
+  SELECT CAST(name AS BLOB), typeof(name) FROM names WHERE ${HAS_PREFIX}`
 const WRITERS = `WITH RECURSIVE names(name) AS (
     SELECT min(writer) FROM _agent_store_log WHERE stream = ?
     UNION ALL
     SELECT (SELECT min(writer) FROM _agent_store_log WHERE stream = ? AND writer > name) FROM names
     WHERE name IS NOT NULL)`
-const WRITER_NAMES = `${WRITERS} SELECT CAST(name AS BLOB) FROM names WHERE name IS NOT NULL`
-const HEADS = `${WRITERS} SELECT CAST(name AS BLOB), seq, content_hash
+const WRITER_NAMES = `${WRITERS} SELECT CAST(name AS BLOB), typeof(name) FROM names WHERE name IS NOT NULL`
+const HEADS = `${WRITERS} SELECT CAST(name AS BLOB), typeof(name), seq, content_hash
   FROM names JOIN _agent_store_log ON stream = ? AND writer = name
     AND seq = (SELECT max(seq) FROM _agent_store_log WHERE stream = ? AND writer = name)
   ORDER BY name`
@@ -193,7 +196,7 @@ export class WriterLog {
   /** The writers of a stream, in binary order. @throws MalformedRowError. */
   static writers(db: Backend, stream: string): string[] {
     checkText('stream', stream)
-    return db.query(WRITER_NAMES, [stream, stream]).map(([name]) => toName(name))
+    return db.query(WRITER_NAMES, [stream, stream]).map(([name, type]) => toName(name, type))
   }
 
   /** The streams whose name starts with `prefix` (default: all), in binary order. */
@@ -202,16 +205,20 @@ export class WriterLog {
     const start = new Uint8Array(Buffer.from(prefix))
     const length = BigInt(start.length)
     const hasPrefix = [length, length, start]
-    return db.query(STREAMS, [prefix, ...hasPrefix, ...hasPrefix]).map(([name]) => toName(name))
+    return db
+      .query(STREAMS, [prefix, ...hasPrefix, ...hasPrefix])
+      .map(([name, type]) => toName(name, type))
   }
 
   /** The head of each writer of a stream, in the binary order of the writers. */
   static heads(db: Backend, stream: string): LogHead[] {
     checkText('stream', stream)
-    return db.query(HEADS, [stream, stream, stream, stream]).map(([name, seq, contentHash]) => {
-      const writer = toName(name)
-      return { stream, writer, ...toPointer(stream, writer, seq, contentHash) }
-    })
+    return db
+      .query(HEADS, [stream, stream, stream, stream])
+      .map(([name, type, seq, contentHash]) => {
+        const writer = toName(name, type)
+        return { stream, writer, ...toPointer(stream, writer, seq, contentHash) }
+      })
   }
 
   /**
@@ -326,7 +333,11 @@ function insertNext(
   return payloads.map((payload) => {
     const entry = nextEntry(stream, writer, payload, head)
     const { seq, prevHash, contentHash } = entry
-    db.exec(INSERT, [stream, writer, seq, prevHash, contentHash, payload])
+    if (db.exec(INSERT, [stream, writer, seq, prevHash, contentHash, payload]) !== 1) {
+      throw new BackendError(
+        'the database did not store the entry; does a trigger on the log ignore it?',
+      )
+    }
     head = entry
     return entry
   })
@@ -339,7 +350,7 @@ function nextEntry(stream: string, writer: string, payload: Uint8Array, head: He
       `stream ${quote(stream)} writer ${quote(writer)} is full at seq ${MAX_INT64}`,
     )
   }
-  const prevHash = head?.contentHash ?? null
+  const prevHash = head === null ? null : head.contentHash.slice()
   return { stream, writer, seq, prevHash, contentHash: chainHash(prevHash, payload), payload }
 }
 
@@ -399,7 +410,11 @@ function toPointer(stream: string, writer: string, seq: unknown, contentHash: un
   )
 }
 
-function toName(stored: unknown): string {
+function toName(stored: unknown, type: unknown): string {
   checkBytes('name', stored)
-  return decodeText(stored)
+  const name = decodeText(stored)
+  if (type === 'text' && !name.includes('\0')) return name
+  throw new MalformedRowError(
+    `a stream or writer must be stored as text without NUL, found ${String(type)} ${quote(name)}`,
+  )
 }

@@ -533,3 +533,22 @@ test("two connections may be at different places: each sees commits, not the oth
   })
   assert.deepEqual(two.query('SELECT count(*) FROM t'), [[1n]])
 })
+
+test('writing behind an open iteration that others have overtaken fails at once, and says why', (t) => {
+  const path = join(temporaryFolder(t), 'fleet.db')
+  using db = SqliteBackend.open(path)
+  using other = SqliteBackend.open(path)
+  db.exec('CREATE TABLE t (a)')
+  db.exec('INSERT INTO t VALUES (1), (2)')
+  const rows = db.iterate('SELECT a FROM t')
+  rows.next()
+  other.exec('INSERT INTO t VALUES (3)')
+  const started = performance.now()
+  assert.throws(
+    () => db.exec('INSERT INTO t VALUES (4)'),
+    /holds an older state; finish it before writing/,
+  )
+  assert.ok(performance.now() - started < 2_000, 'it does not wait for what cannot come')
+  rows.return?.()
+  assert.equal(db.exec('INSERT INTO t VALUES (4)'), 1)
+})

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { statSync } from 'node:fs'
 import { type ParseArgsOptionsConfig, parseArgs } from 'node:util'
 import type { Output } from './output.ts'
 
@@ -87,12 +88,23 @@ export function takeStore(
   if (hasOwn && first === undefined) {
     throw new UsageError(`no store: name a file, or set AGENT_STORE; ${usage}`)
   }
+  if (!hasOwn && option === undefined && first !== undefined && looksLikeStore(first)) {
+    throw new UsageError(
+      `${JSON.stringify(first)} looks like a store, but AGENT_STORE names ${JSON.stringify(preset)}; ` +
+        `say --store ${first}, or unset AGENT_STORE`,
+    )
+  }
   const store = hasOwn ? first : preset
   const args = hasOwn ? positionals.slice(1) : positionals
   if (args.length > most) throw new UsageError(`too many arguments; ${usage}`)
   if (args.length < least) throw new UsageError(`missing ${command.args[args.length]}; ${usage}`)
   if (store === undefined || store === '') throw new UsageError(`no store; ${usage}`)
   return { store, args }
+}
+
+function looksLikeStore(argument: string): boolean {
+  if (/\.(db|sqlite3?)$/i.test(argument)) return true
+  return statSync(argument, { throwIfNoEntry: false })?.isFile() === true
 }
 
 /** `agent-store log [store] <stream> [writer] [options]`. */

@@ -28,6 +28,7 @@ export const demo: Command = {
   optionHelp: { '--turns FILE': 'JSON lines with stream, writer and payload to append' },
   async run({ options, out }) {
     const turns = typeof options.turns === 'string' ? options.turns : defaultTurns()
+    readFileSync(turns)
     const file = join(mkdtempSync(join(tmpdir(), 'agent-store-demo-')), 'fleet.db')
     openForWriting(file).close()
     await fleet(out, file, turns)
@@ -165,7 +166,5 @@ async function ended(agent: ChildProcess, killed = false): Promise<void> {
 function defaultTurns(): string {
   const beside = fileURLToPath(new URL('../shared/data/agent-turns.jsonl', root))
   const own = fileURLToPath(new URL('data/agent-turns.jsonl', root))
-  const chosen = fromSource && existsSync(beside) ? beside : own
-  readFileSync(chosen)
-  return chosen
+  return fromSource && existsSync(beside) ? beside : own
 }

@@ -4,7 +4,9 @@
  *
  * @module
  */
-import { closeSync, openSync, readSync } from 'node:fs'
+import { appendFileSync, closeSync, mkdtempSync, openSync, readSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 
 const CHUNK_BYTES = 64 * 1024
 const sleeper = new Int32Array(new SharedArrayBuffer(4))
@@ -25,6 +27,21 @@ export function* chunksOf(file: string): Generator<Uint8Array> {
 /** All bytes of `file` (`-`: standard input). */
 export function readAll(file: string): Uint8Array {
   return new Uint8Array(Buffer.concat(Array.from(chunksOf(file), (chunk) => chunk.slice())))
+}
+
+/** Standard input, whole, in a file that goes away when it is disposed of. */
+export function spooledInput(): Disposable & { readonly file: string } {
+  const folder = mkdtempSync(join(tmpdir(), 'agent-store-input-'))
+  const file = join(folder, 'input')
+  const spool = { file, [Symbol.dispose]: () => rmSync(folder, { recursive: true, force: true }) }
+  try {
+    for (const chunk of chunksOf('-')) appendFileSync(file, chunk)
+    appendFileSync(file, '')
+    return spool
+  } catch (error) {
+    spool[Symbol.dispose]()
+    throw error
+  }
 }
 
 /** The lines of `file` that hold anything, with their numbers, in the memory of the longest one. */

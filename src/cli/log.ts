@@ -31,22 +31,21 @@ export const log: Command = {
     }
     using db = openForReading(store)
     if (!hasLog(db)) return
-    for (const name of writer === undefined ? WriterLog.writers(db, stream) : [writer]) {
-      const entries =
+    const entries = (writer === undefined ? WriterLog.writers(db, stream) : [writer])
+      .values()
+      .flatMap((name) =>
         tail === undefined
           ? WriterLog.read(db, stream, name, read)
-          : WriterLog.entries(db, stream, name, { ...read, reverse: true })
-              .reverse()
-              .values()
-      if (options.json) for (const entry of entries) out.line(JSON.stringify(entryToJson(entry)))
-      else show(out, entries)
-    }
+          : WriterLog.entries(db, stream, name, { ...read, reverse: true }).reverse(),
+      )
+    if (options.json) for (const entry of entries) out.line(JSON.stringify(entryToJson(entry)))
+    else show(out, entries)
   },
 }
 
 const ROWS_AT_ONCE = 200
 
-function show(out: Output, entries: IterableIterator<Entry>): void {
+function show(out: Output, entries: Iterable<Entry>): void {
   const columns = process.stdout.columns ?? 120
   let rows: string[][] = []
   const flush = () => {

@@ -88,19 +88,22 @@ async function main(argv: readonly string[], out: Output): Promise<void> {
   await command.run({ store, args, options, out })
 }
 
+function statusOf(error: unknown): number {
+  if (error instanceof FoundFault) return EXIT.fault
+  const isWrong =
+    error instanceof UsageError || error instanceof TypeError || error instanceof RangeError
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  return isWrong || code === 'ENOENT' || code === 'EISDIR' ? EXIT.usage : EXIT.failed
+}
+
 const out = new Output(1)
 const argv = process.argv.slice(2)
 try {
   await main(argv, out)
   out.flush()
 } catch (error) {
+  process.exitCode = statusOf(error)
   out.flush()
-  process.exitCode =
-    error instanceof UsageError
-      ? EXIT.usage
-      : error instanceof FoundFault
-        ? EXIT.fault
-        : EXIT.failed
   const code = error instanceof StoreError ? ` [${error.code}]` : ''
   const message = error instanceof Error ? error.message : String(error)
   console.error(`agent-store: ${message}${code}`)

@@ -33,7 +33,7 @@ export class Output {
         bytes = bytes.subarray(writeSync(this.#fd, bytes))
       } catch (error) {
         const code = error instanceof Error && 'code' in error ? error.code : undefined
-        if (code === 'EPIPE') process.exit(0) // `| head` has seen enough
+        if (code === 'EPIPE') process.exit() // `| head` has seen enough
         if (code !== 'EAGAIN') throw error
         Atomics.wait(sleeper, 0, 0, 1)
       }

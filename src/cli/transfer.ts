@@ -3,14 +3,15 @@
  *
  * A payload that is UTF-8 stands as text in `payload`, any other as base64 in
  * `payloadBase64`. Import also takes `payload` as any JSON value (stored as JSON text),
- * and where a line carries `seq` or `contentHash` it must come out the same.
+ * and where a line carries `seq` or `contentHash` it must come out the same. JSON values are
+ * stored as `JSON.stringify` writes them, so numbers are those of JavaScript.
  *
  * @module
  */
-import { closeSync, openSync } from 'node:fs'
-import { commitEventToJson, type SqliteBackend, WriterLog } from '../index.ts'
-import { type Command, FoundFault } from './command.ts'
-import { linesOf } from './input.ts'
+import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync } from 'node:fs'
+import { commitEventToJson, type Entry, type SqliteBackend, WriterLog } from '../index.ts'
+import { type Command, FoundFault, UsageError } from './command.ts'
+import { linesOf, spooledInput } from './input.ts'
 import { asText, count, Output } from './output.ts'
 import { hasLog, openForReading, openForWriting } from './store.ts'
 
@@ -23,7 +24,12 @@ export const exportCommand: Command = {
     using db = openForReading(store)
     if (!hasLog(db)) return
     const { output } = options
-    const fd = typeof output === 'string' ? openSync(output, 'wx') : undefined
+    const isFile = typeof output === 'string'
+    if (isFile && existsSync(output))
+      throw new UsageError(`${JSON.stringify(output)} exists already`)
+    // Under its own name only when it is whole.
+    const partial = `${String(output)}.partial`
+    const fd = isFile ? openSync(partial, 'w') : undefined
     const to = fd === undefined ? out : new Output(fd)
     try {
       for (const stream of onlyStream === undefined ? WriterLog.streams(db) : [onlyStream]) {
@@ -41,6 +47,11 @@ export const exportCommand: Command = {
         }
       }
       to.flush()
+      if (fd !== undefined) fsyncSync(fd)
+      if (isFile) renameSync(partial, output)
+    } catch (error) {
+      if (isFile) rmSync(partial, { force: true })
+      throw error
     } finally {
       if (fd !== undefined) closeSync(fd)
     }
@@ -74,12 +85,14 @@ export const importCommand: Command = {
       writer: String(options['writer-field']),
       payload: String(options['payload-field']),
     }
+    // Nobody is to wait for the lock while a pipe is slow.
+    using input = file === '-' ? spooledInput() : undefined
     using db = openForWriting(store)
     const done = { imported: 0, present: 0, bad: 0 }
     const problems = new Output(2)
     try {
       db.transaction(() => {
-        for (const { number, bytes } of linesOf(file)) {
+        for (const { number, bytes } of linesOf(input?.file ?? file)) {
           try {
             const isNew = db.transaction(() => importLine(db, bytes, fields))
             done[isNew ? 'imported' : 'present']++
@@ -97,12 +110,14 @@ export const importCommand: Command = {
           }
         }
         if (done.bad > 0 && options['keep-going'] !== true) {
-          done.imported = 0
           throw new FoundFault(
             `${count(done.bad)} bad lines; nothing was stored (--keep-going stores the others)`,
           )
         }
       })
+    } catch (error) {
+      done.imported = 0 // rolled back
+      throw error
     } finally {
       problems.flush()
       if (options.json) out.line(JSON.stringify(done))
@@ -128,30 +143,35 @@ function importLine(
   const writer = nameIn(line, fields.writer)
   const payload = payloadIn(line, fields.payload)
   const { seq, contentHash } = line
-  if (
-    typeof seq === 'string' &&
-    typeof contentHash === 'string' &&
-    /^[1-9][0-9]{0,18}$/.test(seq)
-  ) {
-    const stored = WriterLog.entry(db, stream, writer, BigInt(seq))
-    if (stored !== null) {
-      if (commitEventToJson(stored).contentHash === contentHash) return false
+  const stored = typeof seq === 'string' ? storedAt(db, stream, writer, seq) : null
+  if (stored !== null) {
+    if (contentHash !== undefined && commitEventToJson(stored).contentHash !== contentHash) {
       throw new BadLine(`seq ${seq} of this log is there already, with another hash`)
     }
+    if (Buffer.compare(stored.payload, Buffer.from(payload)) !== 0) {
+      throw new BadLine(`seq ${seq} of this log is there already, with another payload`)
+    }
+    return false
   }
   const entry = commitEventToJson(WriterLog.append(db, stream, writer, payload))
-  if (seq !== undefined && contentHash !== undefined) {
-    if (entry.seq !== seq)
-      throw new BadLine(`would become seq ${entry.seq}, the line says ${JSON.stringify(seq)}`)
-    if (entry.contentHash !== contentHash)
-      throw new BadLine('contentHash does not match payload and log')
+  if (seq !== undefined && entry.seq !== seq) {
+    throw new BadLine(`would become seq ${entry.seq}, the line says ${JSON.stringify(seq)}`)
+  }
+  if (contentHash !== undefined && entry.contentHash !== contentHash) {
+    throw new BadLine('contentHash does not match payload and log')
   }
   return true
+}
+
+function storedAt(db: SqliteBackend, stream: string, writer: string, seq: string): Entry | null {
+  if (!/^[1-9][0-9]{0,18}$/.test(seq)) return null
+  return WriterLog.entry(db, stream, writer, BigInt(seq))
 }
 
 function parseLine(bytes: Uint8Array): Record<string, unknown> {
   const text = asText(bytes)
   if (text === undefined) throw new BadLine('not UTF-8')
+  if (text.startsWith('\ufeff')) throw new BadLine('starts with a byte-order mark; remove it')
   let value: unknown
   try {
     value = JSON.parse(text)

@@ -1,6 +1,6 @@
 /** `agent-store verify`: recompute the chain of one log, one stream, or all. @module */
 import { ChainBrokenError, MalformedRowError, type SqliteBackend, WriterLog } from '../index.ts'
-import { type Command, FoundFault } from './command.ts'
+import { type Command, FoundFault, UsageError } from './command.ts'
 import { count } from './output.ts'
 import { hasLog, openForReading } from './store.ts'
 
@@ -51,6 +51,14 @@ function check(
 ): { logs: number; entries: bigint } {
   if (!hasLog(db)) return { logs: 0, entries: 0n }
   if (stream === undefined) return WriterLog.verifyAll(db, { onProgress })
+  const writers = WriterLog.writers(db, stream)
+  if (writers.length === 0)
+    throw new UsageError(`there is no stream ${JSON.stringify(stream)} to verify`)
+  if (writer !== undefined && !writers.includes(writer)) {
+    throw new UsageError(
+      `stream ${JSON.stringify(stream)} has no writer ${JSON.stringify(writer)} to verify`,
+    )
+  }
   if (writer === undefined) {
     const heads = WriterLog.verifyStream(db, stream, { onProgress })
     return { logs: heads.length, entries: heads.reduce((sum, { seq }) => sum + seq, 0n) }

@@ -35,6 +35,7 @@ export const backendCases: readonly ConformanceCase[] = [
   onStore('counts the rows that a statement changed', (db) => {
     assert.equal(db.exec(TABLE), 0)
     assert.equal(db.exec('INSERT INTO t VALUES (1, ?), (2, ?)', ['a', 'b']), 2)
+    assert.equal(db.exec('CREATE TABLE other (id BIGINT)'), 0)
     assert.equal(db.exec('UPDATE t SET name = ? WHERE id = 7', ['x']), 0)
     assert.equal(db.exec('DELETE FROM t'), 2)
   }),
@@ -52,7 +53,14 @@ export const backendCases: readonly ConformanceCase[] = [
     assert.deepEqual(db.query('SELECT count(*) FROM t'), [[0n]])
   }),
   onStore('refuses transaction control as SQL', (db) => {
-    for (const sql of ['BEGIN', 'commit', ' ROLLBACK', '-- so\nSAVEPOINT x', '/* */ RELEASE x']) {
+    for (const sql of [
+      'BEGIN',
+      'commit',
+      ';COMMIT',
+      ' ROLLBACK',
+      '-- so\nSAVEPOINT x',
+      '/* */ RELEASE x',
+    ]) {
       assert.throws(() => db.exec(sql), TypeError, sql)
     }
     assert.equal(db.inTransaction, false)
@@ -146,6 +154,7 @@ export const backendCases: readonly ConformanceCase[] = [
   onStore('refuses an asynchronous callback and rolls back', (db) => {
     db.exec(TABLE)
     assert.throws(() => db.transaction(async () => undefined), TypeError)
+    assert.throws(() => db.transaction(function* () {}), TypeError)
     assert.throws(
       () =>
         db.transaction(() => {
@@ -186,6 +195,7 @@ export const backendCases: readonly ConformanceCase[] = [
       assert.deepEqual(db.query('SELECT id FROM t'), [])
       throwsCode('STORE_BACKEND', () => db.exec("INSERT INTO t VALUES (1, 'a')"))
       assert.throws(() => db.transaction(() => undefined), TypeError)
+      db.afterCommit(() => db.query('SELECT 1'))
     })
     assert.equal(db.exec("INSERT INTO t VALUES (1, 'a')"), 1)
   }),

@@ -281,6 +281,20 @@ export const writerLogCases: readonly ConformanceCase[] = [
     assert.equal(WriterLog.verify(db, 's', 'w')?.seq, 590n, 'the chain alone cannot show it')
     throwsCode('STORE_CHAIN_BROKEN', () => WriterLog.verify(db, 's', 'w', { from: head }))
   }),
+  onStore('shows an edit of the pinned entry itself', (db) => {
+    fill(db, 30)
+    const head = WriterLog.verify(db, 's', 'w')
+    forge(db, 'payload = zeroblob(1)', 30n)
+    throwsCode('STORE_CHAIN_BROKEN', () => WriterLog.verify(db, 's', 'w', { from: head }))
+  }),
+  onStore('refuses names that are stored as something else than text', (db) => {
+    fill(db, 3)
+    const hash = chainHash(null, utf8('x'))
+    const row = [utf8('hidden'), 'w', 1n, null, hash, utf8('x')]
+    db.exec('INSERT INTO _agent_store_log VALUES (?, ?, ?, ?, ?, ?)', row)
+    throwsCode('STORE_MALFORMED_ROW', () => WriterLog.verifyAll(db))
+    throwsCode('STORE_MALFORMED_ROW', () => WriterLog.streams(db))
+  }),
   onStore('reports progress that adds up', (db) => {
     fill(db, 1_100, true)
     let seen = 0
