@@ -138,7 +138,10 @@ function checkSynchronous(work: () => unknown): void {
   if (typeof work !== 'function') {
     throw new TypeError(`work must be a function, got ${typeof work}`)
   }
-  if (/Async|Generator/.test(Object.prototype.toString.call(work))) refuseAsynchronous()
+  const kind = Object.prototype.toString.call(work)
+  if (kind === '[object AsyncFunction]') refuseAsynchronous()
+  if (kind !== '[object Function]')
+    throw new TypeError(`work must be a plain function, got ${kind}`)
 }
 
 function checkResult(result: unknown): void {
@@ -148,7 +151,7 @@ function checkResult(result: unknown): void {
 
 function refuseAsynchronous(): never {
   throw new TypeError(
-    'work must be synchronous, got a callback that returns a Promise or is a generator; rolled back. ' +
+    'work must be synchronous, got a callback that returns a Promise; rolled back. ' +
       'Await first, then write in one synchronous callback',
   )
 }

@@ -31,13 +31,13 @@ export const log: Command = {
     }
     using db = openForReading(store)
     if (!hasLog(db)) return
-    const entries = (writer === undefined ? WriterLog.writers(db, stream) : [writer])
-      .values()
-      .flatMap((name) =>
-        tail === undefined
-          ? WriterLog.read(db, stream, name, read)
-          : WriterLog.entries(db, stream, name, { ...read, reverse: true }).reverse(),
-      )
+    const writers = writer === undefined ? WriterLog.writers(db, stream) : [writer]
+    const entries = (function* () {
+      for (const name of writers) {
+        if (tail === undefined) yield* WriterLog.read(db, stream, name, read)
+        else yield* WriterLog.entries(db, stream, name, { ...read, reverse: true }).reverse()
+      }
+    })()
     if (options.json) for (const entry of entries) out.line(JSON.stringify(entryToJson(entry)))
     else show(out, entries)
   },
