@@ -36,7 +36,7 @@ const ADVICE: Readonly<Record<string, string>> = {
 }
 
 /** The primary result code's name, where `error` is SQLite's. */
-export function sqliteCode(error: unknown): string | undefined {
+function sqliteCode(error: unknown): string | undefined {
   if (!(error instanceof Error)) return undefined
   // node:sqlite has a number; better-sqlite3 has the (extended) name as its code.
   if ('errcode' in error && typeof error.errcode === 'number') {

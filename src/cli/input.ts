@@ -12,7 +12,7 @@ const CHUNK_BYTES = 64 * 1024
 const sleeper = new Int32Array(new SharedArrayBuffer(4))
 
 /** The bytes of `file` (`-`: standard input), bit by bit. A chunk is good until the next one. */
-export function* chunksOf(file: string): Generator<Uint8Array> {
+function* chunksOf(file: string): Generator<Uint8Array> {
   const fd = file === '-' ? 0 : openSync(file, 'r')
   try {
     const chunk = new Uint8Array(CHUNK_BYTES)
