@@ -256,7 +256,8 @@ try {
 
 function inChild(what: string, file: string): void {
   const script = join(import.meta.dirname, 'child.ts')
-  const args = ['-C', '@agent-store/source', script, what, file]
+  // The built package: compiling TypeScript on the fly costs time and memory of its own.
+  const args = [script, what, file]
   const found = Array.from({ length: 5 }, () => {
     const { stdout } = spawnSync(process.execPath, args, {
       encoding: 'utf8',

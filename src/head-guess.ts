@@ -7,8 +7,8 @@
 import type { Backend } from './backend.ts'
 import type { Head, LogHead } from './entry.ts'
 
-/** Logs remembered for each backend; about 1 MiB. */
-const KEPT = 4_096
+/** Logs remembered for each backend; about 4 MiB. */
+const KEPT = 16_384
 
 const guesses = new WeakMap<Backend, Map<string, Head>>()
 

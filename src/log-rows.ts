@@ -14,24 +14,35 @@ import { genesisIndex, type LogPage, type PackedPage } from './log-page.ts'
  */
 export function parseRow(stream: string, writer: string, row: Row): Entry {
   const [seq, prevHash, contentHash, payload] = row
-  const where = `stream ${quote(stream)} writer ${quote(writer)} seq ${String(seq)}`
   if (typeof seq !== 'bigint' || seq < 1n) {
-    throw new MalformedRowError(`${where}: seq must be an integer from 1, found ${typeof seq}`)
+    throw malformed(stream, writer, row, `seq must be an integer from 1, found ${typeof seq}`)
   }
   if (prevHash !== null && !(prevHash instanceof Uint8Array && prevHash.length === 32)) {
-    throw new MalformedRowError(
-      `${where}: prev_hash must be NULL or 32 bytes, found ${quote(prevHash)}`,
+    throw malformed(
+      stream,
+      writer,
+      row,
+      `prev_hash must be NULL or 32 bytes, found ${quote(prevHash)}`,
     )
   }
   if (!(contentHash instanceof Uint8Array && contentHash.length === 32)) {
-    throw new MalformedRowError(
-      `${where}: content_hash must be 32 bytes, found ${quote(contentHash)}`,
+    throw malformed(
+      stream,
+      writer,
+      row,
+      `content_hash must be 32 bytes, found ${quote(contentHash)}`,
     )
   }
   if (!(payload instanceof Uint8Array)) {
-    throw new MalformedRowError(`${where}: payload must be a blob, found ${quote(payload)}`)
+    throw malformed(stream, writer, row, `payload must be a blob, found ${quote(payload)}`)
   }
   return { stream, writer, seq, prevHash, contentHash, payload }
+}
+
+function malformed(stream: string, writer: string, [seq]: Row, detail: string): MalformedRowError {
+  return new MalformedRowError(
+    `stream ${quote(stream)} writer ${quote(writer)} seq ${String(seq)}: ${detail}`,
+  )
 }
 
 const OLDEST = `SELECT seq, prev_hash, content_hash, payload FROM _agent_store_log
@@ -46,31 +57,31 @@ export function checkOldest(db: Backend, stream: string, writer: string): void {
   if (row !== undefined) parseRow(stream, writer, row)
 }
 
-/** The entries of a page, whole. */
+/** The entries of a page, whole; from the first malformed row on none, and its error. */
 export function* entriesOf(stream: string, writer: string, page: LogPage): Generator<Entry> {
   if (page.kind === 'rows') {
     for (const row of page.rows) yield parseRow(stream, writer, row)
     return
   }
-  for (const { seq, prevHash, contentHash, payload } of lazyEntriesOf(stream, writer, page)) {
+  for (const { seq, prevHash, contentHash, payload } of cut(stream, writer, page)) {
     yield { stream, writer, seq, prevHash, contentHash, payload }
   }
 }
 
 /** The entries of a page; those of a packed one make their byte arrays when asked for them. */
-export function* lazyEntriesOf(stream: string, writer: string, page: LogPage): Generator<Entry> {
-  if (page.kind === 'rows') {
-    yield* entriesOf(stream, writer, page)
-    return
-  }
+export function lazyEntriesOf(stream: string, writer: string, page: LogPage): Iterable<Entry> {
+  return page.kind === 'rows' ? entriesOf(stream, writer, page) : cut(stream, writer, page)
+}
+
+function cut(stream: string, writer: string, page: PackedPage): Entry[] {
   const genesis = genesisIndex(page.firstSeq, page.step)
+  const entries = new Array<Entry>(page.count)
   let at = 0
   for (let i = 0; i < page.count; i++) {
-    const payloadAt = i === genesis ? at : at + 32
-    const end = at + (page.inputLengths[i] as number)
-    yield new PackedEntry(stream, writer, page, i, at, payloadAt, end)
-    at = end
+    entries[i] = new PackedEntry(stream, writer, page, i, at, i === genesis ? 0 : 32)
+    at += page.inputLengths[i] as number
   }
+  return entries
 }
 
 class PackedEntry implements Entry {
@@ -79,8 +90,7 @@ class PackedEntry implements Entry {
   readonly #page: PackedPage
   readonly #index: number
   readonly #inputAt: number
-  readonly #payloadAt: number
-  readonly #end: number
+  readonly #prevBytes: number
   #payload: Uint8Array | undefined
   #contentHash: Uint8Array | undefined
 
@@ -90,24 +100,24 @@ class PackedEntry implements Entry {
     page: PackedPage,
     index: number,
     inputAt: number,
-    payloadAt: number,
-    end: number,
+    prevBytes: number,
   ) {
     this.stream = stream
     this.writer = writer
     this.#page = page
     this.#index = index
     this.#inputAt = inputAt
-    this.#payloadAt = payloadAt
-    this.#end = end
+    this.#prevBytes = prevBytes
   }
 
   get seq(): bigint {
-    return this.#page.firstSeq + this.#page.step * BigInt(this.#index)
+    const { firstSeq, step } = this.#page
+    const index = BigInt(this.#index)
+    return step === 1n ? firstSeq + index : firstSeq - index
   }
 
   get prevHash(): Uint8Array | null {
-    return this.#payloadAt === this.#inputAt ? null : view(this.#page.inputs, this.#inputAt, 32)
+    return this.#prevBytes === 0 ? null : view(this.#page.inputs, this.#inputAt, 32)
   }
 
   get contentHash(): Uint8Array {
@@ -116,7 +126,12 @@ class PackedEntry implements Entry {
   }
 
   get payload(): Uint8Array {
-    this.#payload ??= view(this.#page.inputs, this.#payloadAt, this.#end - this.#payloadAt)
+    const prevBytes = this.#prevBytes
+    this.#payload ??= view(
+      this.#page.inputs,
+      this.#inputAt + prevBytes,
+      (this.#page.inputLengths[this.#index] as number) - prevBytes,
+    )
     return this.#payload
   }
 }

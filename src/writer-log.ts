@@ -189,7 +189,9 @@ export class WriterLog {
   ): IterableIterator<Entry> {
     const found = pagesOf(db, stream, writer, options)
     return (function* () {
-      for (const page of found) yield* lazyEntriesOf(stream, writer, page)
+      for (const page of found) {
+        for (const entry of lazyEntriesOf(stream, writer, page)) yield entry
+      }
     })()
   }
 

@@ -5,7 +5,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, beforeEach, test } from 'node:test'
-import { entryFromJson, SqliteBackend, WriterLog } from 'agent-store'
+import { entryFromJson, Generation, SqliteBackend, WriterLog } from 'agent-store'
 
 const root = join(import.meta.dirname, '..', '..')
 const folder = mkdtempSync(join(tmpdir(), 'agent-store-cli-'))
@@ -439,4 +439,80 @@ test('the demo shows a kill without loss, a bell, a verification and a forgery c
   const file = /The store is (.*)\n/.exec(shown)?.[1] ?? ''
   assert.match(ok(['verify', file]), /^ok: /)
   rmSync(join(file, '..'), { recursive: true })
+})
+
+test('verify shows a progress bar on a terminal, and only there', (t) => {
+  using db = SqliteBackend.open(store)
+  WriterLog.ensureSchema(db)
+  WriterLog.appendMany(
+    db,
+    's',
+    'w',
+    Array.from({ length: 3_000 }, () => 'x'),
+  )
+  const main = `${process.execPath} ${join(root, 'src', 'cli', 'main.ts')}`
+  for (const target of ['', ' s', ' s w']) {
+    const { error, stdout } = spawnSync(
+      'script',
+      ['-qec', `${main} verify ${store}${target}`, '/dev/null'],
+      { encoding: 'utf8' },
+    )
+    if (error !== undefined) return t.skip('there is no script(1) to make a terminal')
+    assert.match(stdout, /█+░* \d+% {2}[\d,]+ entries/)
+    assert.match(stdout, /ok: 3,000 entries/)
+  }
+})
+
+test('what is empty or large is shown readably', () => {
+  ok(['append', store, '', '', 'x'.repeat(5_000)])
+  ok(['append', store, '', ''], new Uint8Array(5_000).fill(0xc3))
+  ok(['append', store, '', ''], `a${'é'.repeat(2_000)}`)
+  assert.match(ok(['log', store, '']), /"" {2}1 .* 5,000 +x+…\n.*0x(c3)+\n.*aé+…\n/)
+  assert.match(ok(['heads', store]), /"" +"" +3 /)
+  ok(['generation', 'bump', store, ''])
+  ok(['generation', 'set', store, 'report', '7'])
+  assert.match(ok(['generation', 'get', store]), /counter +value\n"" +1\nreport +7\n/)
+  assert.match(
+    ok(['info', store]),
+    /size +[\d.]+ (KiB|MiB), and [\d.]+ (B|KiB|MiB) in the write-ahead log/,
+  )
+})
+
+test('a store may have only counters, or only a log', () => {
+  using db = SqliteBackend.open(store)
+  Generation.ensureSchema(db)
+  new Generation('g').bump(db)
+  assert.equal(
+    ok(['streams', store]) + ok(['heads', store]) + ok(['log', store, 's']) + ok(['export', store]),
+    '',
+  )
+  assert.match(ok(['verify', store]), /^ok: 0 entries in 0 logs/)
+  assert.equal(JSON.parse(ok(['info', store, '--json'])).counters, 1)
+  const other = join(folder, `other-${number}.db`)
+  using logOnly = SqliteBackend.open(other)
+  WriterLog.ensureSchema(logOnly)
+  assert.equal(ok(['generation', 'get', other, 'g']), '0\n')
+  assert.equal(JSON.parse(ok(['info', other, '--json'])).counters, 0)
+})
+
+test('verify reports a malformed row as a fault, and info a damaged file', () => {
+  using db = SqliteBackend.open(store)
+  WriterLog.ensureSchema(db)
+  WriterLog.appendMany(
+    db,
+    's',
+    'w',
+    Array.from({ length: 400 }, () => 'x'.repeat(200)),
+  )
+  db.exec("UPDATE _agent_store_log SET payload = 'text' WHERE seq = 3")
+  const found = JSON.parse(cli(['verify', store, '--json']).out)
+  assert.deepEqual([found.ok, found.code], [false, 'STORE_MALFORMED_ROW'])
+  db.query('PRAGMA wal_checkpoint(TRUNCATE)')
+  db.close()
+  const bytes = readFileSync(store)
+  bytes.fill(0x5a, 4096 * 8, 4096 * 8 + 600)
+  writeFileSync(store, bytes)
+  const { status, err } = cli(['info', store])
+  assert.ok(status === 1 || status === 3, `status ${status}`)
+  assert.match(err, /damaged|malformed/)
 })
