@@ -3,6 +3,7 @@
  */
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import test from 'node:test'
 import {
   ConflictError,
@@ -428,11 +429,11 @@ test('more logs than are remembered are appended to all the same', () => {
   using db = opened()
   db.transaction(() => {
     for (let round = 0; round < 2; round++) {
-      for (let i = 0; i < 4_200; i++) WriterLog.append(db, 's', `${i}`, 'x')
+      for (let i = 0; i < 16_500; i++) WriterLog.append(db, 's', `${i}`, 'x')
     }
   })
   assert.equal(WriterLog.head(db, 's', '0')?.seq, 2n)
-  assert.equal(WriterLog.head(db, 's', '4199')?.seq, 2n)
+  assert.equal(WriterLog.head(db, 's', '16499')?.seq, 2n)
 })
 
 test('a log that is full at 2^63-1 says so', () => {
@@ -476,4 +477,33 @@ test("an append of the crate's own form is one that this library continues", () 
     .run('s', 'w', 2, first.contentHash, chainHash(first.contentHash, utf8('rust')), utf8('rust'))
   assert.equal(append(db, 'next').seq, 3n)
   assert.equal(WriterLog.verify(db, 's', 'w')?.seq, 3n)
+})
+
+test('a payload beyond what SQLite stores is refused with its limit, and nothing is written', () => {
+  const connection = new DatabaseSync(':memory:', { limits: { length: 10_000 } })
+  const db = SqliteBackend.fromConnection(connection)
+  WriterLog.ensureSchema(db)
+  WriterLog.append(db, 's', 'w', 'fits')
+  for (const size of [10_001, 9_990]) {
+    assert.throws(
+      () => WriterLog.append(db, 's', 'w', new Uint8Array(size)),
+      (error) => {
+        assert.ok(error instanceof RangeError, String(error))
+        assert.match(error.message, /beyond the size that this SQLite stores/)
+        return true
+      },
+    )
+  }
+  assert.equal(WriterLog.append(db, 's', 'w', 'fits too').seq, 2n)
+  WriterLog.verify(db, 's', 'w')
+})
+
+test('an entry that a trigger swallows is not acknowledged', () => {
+  using db = SqliteBackend.inMemory()
+  WriterLog.ensureSchema(db)
+  db.exec(
+    'CREATE TRIGGER swallow BEFORE INSERT ON _agent_store_log BEGIN SELECT RAISE(IGNORE); END',
+  )
+  assert.throws(() => WriterLog.append(db, 's', 'w', 'x'), /did not store the entry/)
+  assert.equal(WriterLog.head(db, 's', 'w'), null)
 })
