@@ -8,7 +8,7 @@ import { checkBytes, checkInt64, checkText, typeName } from './arguments.ts'
 import type { CommitEvent as Event } from './doorbell.ts'
 import { quote } from './errors.ts'
 
-/** One entry. Its bytes are the reader's own copy. */
+/** One entry. Entries that were read together may share the buffer behind their bytes. */
 export interface Entry {
   readonly stream: string
   readonly writer: string

@@ -13,12 +13,12 @@ import type { Backend } from './backend.ts'
 import { chainHash } from './chain.ts'
 import { announce } from './doorbell.ts'
 import { checkHead, type Entry, type Head, type LogHead, sameHead } from './entry.ts'
-import { BackendError, ConflictError, MalformedRowError, quote } from './errors.ts'
+import { BackendError, ConflictError, quote } from './errors.ts'
 import { guessHead, rememberHead } from './head-guess.ts'
+import { headsOf, streamsOf, toPointer, writersOf } from './log-names.ts'
 import { type LogPage, pages, type Range } from './log-page.ts'
 import { checkOldest, entriesOf, lazyEntriesOf, parseRow } from './log-rows.ts'
 import { ensureTable, LOG } from './schema.ts'
-import { decodeText } from './sqlite-text.ts'
 import { type Progress, verifyLog } from './verify.ts'
 
 /** Options of an append. */
@@ -61,26 +61,6 @@ const INSERT = `INSERT INTO _agent_store_log (stream, writer, ${COLUMNS}) VALUES
 // out. INSERT … SELECT from the same table would first copy the row to a temporary one (+15%).
 const INSERT_AFTER = `INSERT OR IGNORE INTO _agent_store_log (stream, writer, ${COLUMNS})
   VALUES (?, ?, CASE WHEN (${HEAD_POINTER}) = (?, ?) THEN ? END, ?, ?, ?)`
-
-// Each walks the index from name to name: the cost is that of the names, not of the entries.
-// An empty prefix is any stream's; SQL would compare it with NULL.
-const HAS_PREFIX = 'name IS NOT NULL AND (? = 0 OR substr(CAST(name AS BLOB), 1, ?) = ?)'
-const STREAMS = `WITH RECURSIVE names(name) AS (
-    SELECT min(stream) FROM _agent_store_log WHERE stream >= ?
-    UNION ALL
-    SELECT (SELECT min(stream) FROM _agent_store_log WHERE stream > name) FROM names
-    WHERE ${HAS_PREFIX})
-  SELECT CAST(name AS BLOB), typeof(name) FROM names WHERE ${HAS_PREFIX}`
-const WRITERS = `WITH RECURSIVE names(name) AS (
-    SELECT min(writer) FROM _agent_store_log WHERE stream = ?
-    UNION ALL
-    SELECT (SELECT min(writer) FROM _agent_store_log WHERE stream = ? AND writer > name) FROM names
-    WHERE name IS NOT NULL)`
-const WRITER_NAMES = `${WRITERS} SELECT CAST(name AS BLOB), typeof(name) FROM names WHERE name IS NOT NULL`
-const HEADS = `${WRITERS} SELECT CAST(name AS BLOB), typeof(name), seq, content_hash
-  FROM names JOIN _agent_store_log ON stream = ? AND writer = name
-    AND seq = (SELECT max(seq) FROM _agent_store_log WHERE stream = ? AND writer = name)
-  ORDER BY name`
 
 /** Stateless operations on the chained log. */
 // biome-ignore lint/complexity/noStaticOnlyClass: mirrors the crate, whose documentation reads as ours
@@ -197,30 +177,17 @@ export class WriterLog {
 
   /** The writers of a stream, in binary order. @throws MalformedRowError. */
   static writers(db: Backend, stream: string): string[] {
-    checkText('stream', stream)
-    return db.query(WRITER_NAMES, [stream, stream]).map(([name, type]) => toName(name, type))
+    return writersOf(db, stream)
   }
 
   /** The streams whose name starts with `prefix` (default: all), in binary order. */
   static streams(db: Backend, { prefix = '' }: { readonly prefix?: string } = {}): string[] {
-    checkText('prefix', prefix)
-    const start = new Uint8Array(Buffer.from(prefix))
-    const length = BigInt(start.length)
-    const hasPrefix = [length, length, start]
-    return db
-      .query(STREAMS, [prefix, ...hasPrefix, ...hasPrefix])
-      .map(([name, type]) => toName(name, type))
+    return streamsOf(db, prefix)
   }
 
   /** The head of each writer of a stream, in the binary order of the writers. */
   static heads(db: Backend, stream: string): LogHead[] {
-    checkText('stream', stream)
-    return db
-      .query(HEADS, [stream, stream, stream, stream])
-      .map(([name, type, seq, contentHash]) => {
-        const writer = toName(name, type)
-        return { stream, writer, ...toPointer(stream, writer, seq, contentHash) }
-      })
+    return headsOf(db, stream)
   }
 
   /**
@@ -384,9 +351,8 @@ function toPayload(argument: string, payload: unknown): Uint8Array {
       `${argument} holds a lone surrogate, which UTF-8 has no form for: ${quote(payload)}`,
     )
   }
-  if (payload instanceof Uint8Array) return new Uint8Array(payload)
   checkBytes(`${argument} (a string or bytes)`, payload)
-  throw new TypeError(`${argument} must be a string or a Uint8Array, got ${typeName(payload)}`)
+  return new Uint8Array(payload)
 }
 
 /** Neither a lone string, whose characters are iterable too, nor what Array.from takes for empty. */
@@ -394,29 +360,5 @@ function checkIterable(argument: string, value: unknown): void {
   if (typeof value === 'object' && value !== null && Symbol.iterator in value) return
   throw new TypeError(
     `${argument} must be an iterable of payloads, got ${typeName(value)}: ${quote(value)}`,
-  )
-}
-
-function toPointer(stream: string, writer: string, seq: unknown, contentHash: unknown): Head {
-  if (
-    typeof seq === 'bigint' &&
-    seq >= 1n &&
-    contentHash instanceof Uint8Array &&
-    contentHash.length === 32
-  ) {
-    return { seq, contentHash }
-  }
-  throw new MalformedRowError(
-    `stream ${quote(stream)} writer ${quote(writer)}: the head must have an integer seq and 32 bytes of hash, ` +
-      `found ${quote(seq)} and ${quote(contentHash)}`,
-  )
-}
-
-function toName(stored: unknown, type: unknown): string {
-  checkBytes('name', stored)
-  const name = decodeText(stored)
-  if (type === 'text' && !name.includes('\0')) return name
-  throw new MalformedRowError(
-    `a stream or writer must be stored as text without NUL, found ${String(type)} ${quote(name)}`,
   )
 }

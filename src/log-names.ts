@@ -1,0 +1,86 @@
+/**
+ * Which logs there are: streams, writers of a stream, and how far each reaches.
+ *
+ * @module
+ */
+import { checkBytes, checkText } from './arguments.ts'
+import type { Backend } from './backend.ts'
+import type { Head, LogHead } from './entry.ts'
+import { MalformedRowError, quote } from './errors.ts'
+import { decodeText } from './sqlite-text.ts'
+
+// Each walks the index from name to name: the cost is that of the names, not of the entries.
+// An empty prefix is any stream's; SQL would compare it with NULL.
+const HAS_PREFIX = 'name IS NOT NULL AND (? = 0 OR substr(CAST(name AS BLOB), 1, ?) = ?)'
+const STREAMS = `WITH RECURSIVE names(name) AS (
+    SELECT min(stream) FROM _agent_store_log WHERE stream >= ?
+    UNION ALL
+    SELECT (SELECT min(stream) FROM _agent_store_log WHERE stream > name) FROM names
+    WHERE ${HAS_PREFIX})
+  SELECT CAST(name AS BLOB), typeof(name) FROM names WHERE ${HAS_PREFIX}`
+const WRITERS = `WITH RECURSIVE names(name) AS (
+    SELECT min(writer) FROM _agent_store_log WHERE stream = ?
+    UNION ALL
+    SELECT (SELECT min(writer) FROM _agent_store_log WHERE stream = ? AND writer > name) FROM names
+    WHERE name IS NOT NULL)`
+const WRITER_NAMES = `${WRITERS} SELECT CAST(name AS BLOB), typeof(name) FROM names WHERE name IS NOT NULL`
+const HEADS = `${WRITERS} SELECT CAST(name AS BLOB), typeof(name), seq, content_hash
+  FROM names JOIN _agent_store_log ON stream = ? AND writer = name
+    AND seq = (SELECT max(seq) FROM _agent_store_log WHERE stream = ? AND writer = name)
+  ORDER BY name`
+
+/** See `WriterLog.writers`. */
+export function writersOf(db: Backend, stream: string): string[] {
+  checkText('stream', stream)
+  return db.query(WRITER_NAMES, [stream, stream]).map(([name, type]) => toName(name, type))
+}
+
+/** See `WriterLog.streams`. */
+export function streamsOf(db: Backend, prefix: string): string[] {
+  checkText('prefix', prefix)
+  const start = new Uint8Array(Buffer.from(prefix))
+  const length = BigInt(start.length)
+  const hasPrefix = [length, length, start]
+  return db
+    .query(STREAMS, [prefix, ...hasPrefix, ...hasPrefix])
+    .map(([name, type]) => toName(name, type))
+}
+
+/** See `WriterLog.heads`. */
+export function headsOf(db: Backend, stream: string): LogHead[] {
+  checkText('stream', stream)
+  return db.query(HEADS, [stream, stream, stream, stream]).map(([name, type, seq, contentHash]) => {
+    const writer = toName(name, type)
+    return { stream, writer, ...toPointer(stream, writer, seq, contentHash) }
+  })
+}
+
+/** A stored (seq, content_hash). @throws MalformedRowError when they are something else. */
+export function toPointer(
+  stream: string,
+  writer: string,
+  seq: unknown,
+  contentHash: unknown,
+): Head {
+  if (
+    typeof seq === 'bigint' &&
+    seq >= 1n &&
+    contentHash instanceof Uint8Array &&
+    contentHash.length === 32
+  ) {
+    return { seq, contentHash }
+  }
+  throw new MalformedRowError(
+    `stream ${quote(stream)} writer ${quote(writer)}: the head must have an integer seq and 32 bytes of hash, ` +
+      `found ${quote(seq)} and ${quote(contentHash)}`,
+  )
+}
+
+function toName(stored: unknown, type: unknown): string {
+  checkBytes('name', stored)
+  const name = decodeText(stored)
+  if (type === 'text' && !name.includes('\0')) return name
+  throw new MalformedRowError(
+    `a stream or writer must be stored as text without NUL, found ${String(type)} ${quote(name)}`,
+  )
+}
