@@ -12,7 +12,7 @@ import { suite, test } from 'node:test'
 import { BusyError, Generation, SqliteBackend, WriterLog } from 'agent-store'
 import { runProcesses, runThreads, startWorker } from './processes/start.ts'
 import { acknowledgement, STREAM, type Task } from './processes/worker.ts'
-import { temporaryFile } from './temporary-file.ts'
+import { temporaryFile } from './support.ts'
 
 const APPENDS = Number(process.env.CONTENTION_APPENDS ?? 250)
 const KILLS = Number(process.env.KILLS ?? 40)

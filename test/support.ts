@@ -11,10 +11,15 @@ import type { TestContext } from 'node:test'
 import type { Backend, Entry, Value } from 'agent-store'
 
 /** A folder of its own, removed after the test. */
-export function temporaryFolder(t: TestContext): string {
+export function temporaryFolder(t: Pick<TestContext, 'after'>): string {
   const folder = fs.mkdtempSync(join(os.tmpdir(), 'agent-store-'))
-  t.after(() => fs.rmSync(folder, { recursive: true, force: true }))
+  t.after(() => fs.rmSync(folder, { recursive: true, force: true, maxRetries: 3 }))
   return folder
+}
+
+/** The path of a file that does not exist yet, in a folder of its own. */
+export function temporaryFile(t: Pick<TestContext, 'after'>): string {
+  return join(temporaryFolder(t), 'store.db')
 }
 
 /** UTF-8. */

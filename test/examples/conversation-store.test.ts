@@ -14,7 +14,7 @@ import {
   ConversationStore,
 } from '../../examples/conversation-store/conversation-store.ts'
 import { startScript } from '../processes/start.ts'
-import { temporaryFile } from '../temporary-file.ts'
+import { temporaryFile } from '../support.ts'
 
 const LOG = 'SELECT * FROM _agent_store_log ORDER BY stream, writer, seq'
 const MESSAGES = 'SELECT conversation, seq, role, text FROM message ORDER BY conversation, seq'

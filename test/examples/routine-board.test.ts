@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url'
 import { SqliteBackend } from 'agent-store'
 import { RoutineBoard } from '../../examples/routine-board/routine-board.ts'
 import { startScript } from '../processes/start.ts'
-import { temporaryFile } from '../temporary-file.ts'
+import { temporaryFile } from '../support.ts'
 
 const RUNNER = fileURLToPath(new URL('./board-runner.ts', import.meta.url))
 const MAIN = fileURLToPath(new URL('../../examples/routine-board/main.ts', import.meta.url))
