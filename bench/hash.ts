@@ -1,99 +1,44 @@
-/**
- * Time of one hash and of a batch, and of the start of the kernel. Run as `node bench.ts`.
- *
- * @module
- */
-import { Buffer } from 'node:buffer'
+/** `npm run bench:hash`: nanoseconds for one BLAKE3, by both kernels, medians. */
 import { loadWasmKernel } from '../src/blake3-wasm.ts'
-import { BLAKE3_WASM } from './blake3-wasm-code.ts'
+import { typescriptKernel } from '../src/chain.ts'
 
-const RUNS = 41
-const RUN_NS = 10_000_000
-const STARTS = 21
+const ROUNDS = 15
+const ROUND_BYTES = 8_000_000
+const kernels = { WebAssembly: loadWasmKernel(), TypeScript: typescriptKernel() }
 
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN
+function median(list: readonly number[]): string {
+  return (list.toSorted((a, b) => a - b)[Math.floor(list.length / 2)] ?? Number.NaN).toFixed(0)
 }
 
-function elapsedNs(call: () => void, count: number): number {
+function time(operations: number, work: () => void): number {
   const start = process.hrtime.bigint()
-  for (let i = 0; i < count; i++) call()
-  return Number(process.hrtime.bigint() - start)
+  work()
+  return Number(process.hrtime.bigint() - start) / operations
 }
 
-/** Nanoseconds for one call, the median and the least of many runs. */
-function measure(call: () => void): { medianNs: number; leastNs: number } {
-  let count = 1
-  while (elapsedNs(call, count) < RUN_NS) count *= 2
-  for (let i = 0; i < 10; i++) elapsedNs(call, count)
-  const runs = Array.from({ length: RUNS }, () => elapsedNs(call, count) / count)
-  return { medianNs: median(runs), leastNs: Math.min(...runs) }
-}
-
-function report(name: string, bytes: number, inputs: number, call: () => void): void {
-  const { medianNs, leastNs } = measure(call)
-  const speed = ((bytes / medianNs) * 1000).toFixed(0)
-  const [ns, least] = [medianNs / inputs, leastNs / inputs].map((value) => value.toFixed(0))
-  console.log(`${name.padEnd(28)} ${ns} ns (least ${least}), ${speed} MB/s`)
-}
-
-/** A module of other bytes each time, or the engine would find the compiled one in its cache. */
-function withCustomSection(code: Uint8Array, salt: number): Uint8Array<ArrayBuffer> {
-  return Uint8Array.of(...code, 0, 3, 1, 0x73, salt)
-}
-
-function reportStart(): void {
-  const decode: number[] = []
-  const compile: number[] = []
-  const instantiate: number[] = []
-  const firstHash: number[] = []
-  for (let i = 0; i < STARTS; i++) {
-    const begun = process.hrtime.bigint()
-    const code = Buffer.from(BLAKE3_WASM, 'base64')
-    decode.push(Number(process.hrtime.bigint() - begun))
-    const salted = withCustomSection(code, i)
-    const start = process.hrtime.bigint()
-    const module = new WebAssembly.Module(salted)
-    const compiled = process.hrtime.bigint()
-    const { exports } = new WebAssembly.Instance(module)
-    const instantiated = process.hrtime.bigint()
-    const hash = exports['hash'] as (length: number) => void
-    hash(64)
-    firstHash.push(Number(process.hrtime.bigint() - instantiated))
-    compile.push(Number(compiled - start))
-    instantiate.push(Number(instantiated - compiled))
-  }
-  const steps = { decode, compile, instantiate, firstHash }
-  for (const [name, values] of Object.entries(steps)) {
-    const first = ((values[0] ?? Number.NaN) / 1000).toFixed(0)
-    const usual = (median(values) / 1000).toFixed(0)
-    console.log(`${name.padEnd(28)} ${first} us at first, median ${usual} us`)
+function compare(what: string, run: (kernel: ReturnType<typeof typescriptKernel>) => number): void {
+  for (const [name, kernel] of Object.entries(kernels)) {
+    if (kernel === undefined) continue
+    const times = Array.from({ length: ROUNDS }, () => run(kernel))
+    console.log(`${what.padEnd(26)} ${name.padEnd(12)} ${median(times).padStart(9)} ns`)
   }
 }
 
-reportStart()
-const kernel = loadWasmKernel()
-if (kernel === undefined) throw new Error('this runtime cannot compile the kernel')
-
-const data = new Uint8Array(1024 * 1024).map((_, index) => index * 31)
-for (const length of [64, 256, 288, 1024, 4096, 4128, 1024 * 1024]) {
-  const input = data.subarray(0, length)
-  report(`hash ${length} B`, length, 1, () => kernel.hash(input))
+for (const bytes of [64, 256, 1_024, 4_096, 1_048_576]) {
+  const input = new Uint8Array(bytes).fill(7)
+  const count = Math.max(4, Math.floor(ROUND_BYTES / bytes / 4))
+  compare(`${bytes} bytes`, (kernel) =>
+    time(count, () => {
+      for (let i = 0; i < count; i++) kernel.hash(input)
+    }),
+  )
 }
-const head = data.subarray(0, 32)
-const tail = data.subarray(32, 288)
-report('hash 32 + 256 B', 288, 1, () => kernel.hash(head, tail))
 
-const mixed = Array.from({ length: 512 }, (_, index) => 32 + ((index * 7919) % 481))
-const batches: ReadonlyArray<readonly [string, readonly number[]]> = [
-  ['hashMany 512 x 288 B', new Array<number>(512).fill(288)],
-  ['hashMany 64 x 4128 B', new Array<number>(64).fill(4128)],
-  ['hashMany 512 x 32..512 B', mixed],
-]
-for (const [name, sizes] of batches) {
-  const lengths = Uint32Array.from(sizes)
-  const total = sizes.reduce((sum, length) => sum + length, 0)
-  const packed = data.subarray(0, total)
-  const out = new Uint8Array(32 * lengths.length)
-  report(name, total, lengths.length, () => kernel.hashMany(packed, lengths, out))
-}
+const packed = new Uint8Array(512 * 288).fill(7)
+const lengths = new Uint32Array(512).fill(288)
+const digests = new Uint8Array(512 * 32)
+compare('512 x 288 bytes, for each', (kernel) =>
+  time(512 * 20, () => {
+    for (let i = 0; i < 20; i++) kernel.hashMany(packed, lengths, digests)
+  }),
+)
