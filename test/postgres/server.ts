@@ -2,46 +2,37 @@
  * Throwaway PostgreSQL servers, started and stopped without giving way to the event loop.
  *
  * A server lives in a folder of its own, answers on a loopback port and on a socket in that
- * folder, and wants a password (SCRAM-SHA-256). It does not outlive the process that started
- * it, however that ends: a shell waits on a pipe for us, then kills the server and removes
- * the folder.
+ * folder, and wants a password (SCRAM-SHA-256). It ends with the process that started it.
  *
  * @module
  */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
-import { createHash, randomInt } from 'node:crypto'
+import { spawnSync } from 'node:child_process'
 import fs from 'node:fs'
 import os from 'node:os'
 import { join } from 'node:path'
 import { type Certificates, makeCertificates } from './certificates.ts'
-import { findServer, giveTo, type Installation, isOurs, publish } from './installation.ts'
+import { copyTemplate, createData, type Settings, SUPERUSER, writeSettings } from './data-folder.ts'
+import { freshPort, guard } from './guard.ts'
+import { findServer, giveTo, type Installation } from './installation.ts'
 import { childrenOf, isAlive, signal, waitUntil } from './process-table.ts'
 
-const USER = 'agent'
-const PASSWORD = 'vT4-qm9_Zc7Lr2'
-
-export interface ServerOptions {
-  /** Lines of `postgresql.conf`; a later line wins. */
-  readonly settings?: readonly string[]
-  /** Lines of `pg_hba.conf` that go before the usual ones. */
-  readonly hba?: readonly string[]
-  /** Flush what is committed to disk. Default: true. */
-  readonly fsync?: boolean
-  /** Accept TLS, with a certificate for `localhost` and 127.0.0.1. Default: false. */
-  readonly tls?: boolean
+export interface ServerOptions extends Settings {
+  /** Accept TLS, by these certificates or by new ones. Default: false. */
+  readonly tls?: boolean | Certificates
   /** Its own system identifier. Otherwise all servers of a version have one. Default: false. */
   readonly ownIdentity?: boolean
+  /** Default: the first that {@link findServer} finds. */
   readonly installation?: Installation
 }
 
 export interface Server extends Disposable {
   readonly installation: Installation
-  /** All that it has, and its socket. */
+  readonly options: ServerOptions
+  /** All that it has: `data`, `log`, and its socket. */
   readonly folder: string
   readonly port: number
   readonly user: string
   readonly password: string
-  /** Present with `tls`. */
   readonly certificates: Certificates | undefined
   /** Of a database, `postgres` by default, over TCP. */
   url(database?: string): string
@@ -49,19 +40,19 @@ export interface Server extends Disposable {
   log(): string
   /** Add lines to `postgresql.conf`, which the next start or `reload` reads. */
   configure(...lines: string[]): void
-  /** Make it read its settings again, soon. */
+  /** Have it read its settings again, which it does soon after. */
   reload(): void
-  /** Start it, after `stop` or `kill`, where it was. */
+  /** Start it where it was, after `stop` or `kill`. */
   start(): void
-  /** End it: `fast` tells its clients, `immediate` is a crash that it recovers from. */
+  /** `fast` tells its clients; `immediate` is a crash that the next start recovers from. */
   stop(mode?: 'fast' | 'immediate'): void
   /** SIGKILL to all its processes. */
   kill(): void
   restart(): void
-  /** Stop all its processes where they are; the connections stay open. */
+  /** Halt all its processes, with their connections open, until `thaw` or `kill`. */
   freeze(): void
   thaw(): void
-  /** Turn a standby into a primary. */
+  /** Make a primary of a standby. */
   promote(): void
   /** Kill it and remove its folder. */
   [Symbol.dispose](): void
@@ -93,87 +84,94 @@ export function databaseUrl(): string {
 
 /** A server of its own, ready for connections. */
 export function startServer(options: ServerOptions = {}): Server {
-  const server = prepare(options, (data, installation, folder) =>
-    copyTemplate(data, installation, folder, options.ownIdentity ?? false),
-  )
+  const server = prepareServer(options, options.ownIdentity ? createData : copyTemplate)
   server.start()
   return server
 }
 
-/** A server whose data folder is made by `fill`, and not started yet. */
-export function prepare(
+/** A server that is not started yet, with the data that `fill` makes. */
+export function prepareServer(
   options: ServerOptions,
-  fill: (data: string, installation: Installation, folder: string) => void,
+  fill: (installation: Installation, folder: string) => void,
 ): Server {
   const installation = options.installation ?? findServer()
   if ('missing' in installation) throw new Error(installation.missing)
   const { account, bin } = installation
   const folder = fs.mkdtempSync(join(os.tmpdir(), 'agent-store-pg-'))
-  const watchdog = guard(folder)
+  const release = guard(folder, 'data/postmaster.pid')
   giveTo(account, folder)
+  const { tls } = options
+  const certificates = tls === true ? makeCertificates(folder, account) : tls || undefined
   const data = join(folder, 'data')
-  fill(data, installation, folder)
-  const certificates = options.tls ? makeCertificates(folder, account) : undefined
-  const conf = join(data, 'postgresql.conf')
-  const logFile = join(folder, 'log')
-  let port = freshPort()
+  fill(installation, folder)
+  writeSettings(folder, options, certificates)
 
+  let port = freshPort()
+  let hasRun = false
+  const logFile = join(folder, 'log')
   const log = () => (fs.existsSync(logFile) ? fs.readFileSync(logFile, 'utf8') : '')
-  const control = (...args: string[]) => {
-    const { status, stdout, stderr } = spawnSync(
-      join(bin, 'pg_ctl'),
-      ['--pgdata', data, '--silent', '--wait', ...args],
-      { ...account, cwd: folder, encoding: 'utf8' },
-    )
-    if (status !== 0) throw new Error(`pg_ctl ${args[0]}: ${stderr}${stdout}${log().slice(-2000)}`)
+
+  function control(action: string, ...args: string[]): void {
+    const command = [action, '--pgdata', data, '--wait', '--silent', ...args]
+    const { status, stdout, stderr } = spawnSync(join(bin, 'pg_ctl'), command, {
+      ...account,
+      cwd: folder,
+      encoding: 'utf8',
+    })
+    if (status === 0) return
+    throw new Error(`pg_ctl ${action}: ${stderr}${stdout}${log().slice(-2000)}`)
   }
-  const signalAll = (name: NodeJS.Signals) => {
-    const pid = postmasterOf(data)
+
+  function signalAll(name: NodeJS.Signals): number[] {
+    const pid = postmaster(data)
     if (pid === undefined) return []
     signal(pid, 'SIGSTOP') // so that it starts no more
     const all = [...childrenOf(pid), pid]
     for (const each of all) signal(each, name)
     return all
   }
-  let started = false
 
   const server: Server = {
     installation,
+    options,
     folder,
     get port() {
       return port
     },
-    user: USER,
-    password: PASSWORD,
+    ...SUPERUSER,
     certificates,
-    url: (database = 'postgres') => `postgres://${USER}:${PASSWORD}@127.0.0.1:${port}/${database}`,
+    url(database = 'postgres') {
+      return `postgres://${SUPERUSER.user}:${SUPERUSER.password}@127.0.0.1:${port}/${database}`
+    },
     log,
-    configure: (...lines) => fs.appendFileSync(conf, `${lines.join('\n')}\n`),
+    configure(...lines) {
+      fs.appendFileSync(join(data, 'postgresql.conf'), `${lines.join('\n')}\n`)
+    },
     reload: () => control('reload'),
     start() {
       for (let tries = 1; ; tries++) {
         try {
           control('start', '--log', logFile, '--options', `-p ${port}`)
-          started = true
+          hasRun = true
           return
         } catch (error) {
-          // Taken by another process. Once it has run, its port is its address.
-          if (started || tries === 5 || !log().includes('Address already in use')) throw error
-          port = freshPort()
+          // Its clients know the port of a server that has run, so that one stays.
+          if (hasRun || tries === 5 || !log().includes('Address already in use')) throw error
           fs.rmSync(logFile)
+          port = freshPort()
         }
       }
     },
     stop: (mode = 'fast') => control('stop', '--mode', mode),
     kill() {
       const all = signalAll('SIGKILL')
-      waitUntil('the killed server is gone', () => !isAlive(...all))
+      waitUntil('a killed server is gone', () => !isAlive(...all))
       // The numbers in its lock files may soon be another's, or stay if nobody waits for them.
       fs.rmSync(join(data, 'postmaster.pid'), { force: true })
       fs.rmSync(join(folder, `.s.PGSQL.${port}.lock`), { force: true })
     },
     restart() {
-      if (postmasterOf(data) !== undefined) server.stop()
+      if (postmaster(data) !== undefined) server.stop()
       server.start()
     },
     freeze: () => void signalAll('SIGSTOP'),
@@ -182,106 +180,16 @@ export function prepare(
     [Symbol.dispose]() {
       server.kill()
       fs.rmSync(folder, { recursive: true, force: true, maxRetries: 3 })
-      watchdog.stdin?.end()
+      release()
     },
   }
-  writeSettings(conf, folder, options, certificates)
   return server
 }
 
-function writeSettings(
-  conf: string,
-  folder: string,
-  { fsync = true, settings = [], hba = [] }: ServerOptions,
-  tls: Certificates | undefined,
-): void {
-  const lines = [
-    "listen_addresses = '127.0.0.1'",
-    `unix_socket_directories = '${folder}'`,
-    'shared_buffers = 16MB',
-    'max_connections = 100',
-    'password_encryption = scram-sha-256',
-    `fsync = ${fsync ? 'on' : 'off'}`,
-    "log_line_prefix = '%m [%p] %a '",
-    ...(tls === undefined
-      ? []
-      : [
-          'ssl = on',
-          `ssl_ca_file = '${tls.authority}'`,
-          `ssl_cert_file = '${tls.certificate}'`,
-          `ssl_key_file = '${tls.key}'`,
-        ]),
-    ...settings,
-  ]
-  fs.writeFileSync(conf, `${lines.join('\n')}\n`)
-  const usual = ['local all', 'local replication', 'host all', 'host replication'].map(
-    (what) => `${what} all ${what.startsWith('host') ? '127.0.0.1/32 ' : ''}scram-sha-256`,
-  )
-  fs.writeFileSync(join(conf, '../pg_hba.conf'), `${[...hba, ...usual].join('\n')}\n`)
-}
-
-/** A new data folder: a copy of one that is made once for each version. */
-function copyTemplate(
-  data: string,
-  installation: Installation,
-  folder: string,
-  own: boolean,
-): void {
-  const { account, bin } = installation
-  const args = ['--encoding=UTF8', '--locale=C', '--auth=scram-sha-256', '--wal-segsize=1']
-  const identity = createHash('sha256')
-    .update(JSON.stringify([bin, installation.version, account.uid, USER, PASSWORD, args]))
-    .digest('hex')
-    .slice(0, 16)
-  const template = join(os.tmpdir(), `agent-store-pg-template-${identity}`)
-  if (own || !isOurs(template, account)) {
-    const secret = join(folder, 'password')
-    fs.writeFileSync(secret, PASSWORD)
-    const made = own ? data : join(folder, 'template')
-    run(installation, join(bin, 'initdb'), ...args, '-N', '-U', USER, `--pwfile=${secret}`, made)
-    if (own) return
-    publish(made, template)
-  }
-  run(installation, 'cp', '-a', template, data)
-}
-
-/** Run a command as the one who runs the server. */
-function run({ account }: Installation, command: string, ...args: string[]): void {
-  const { status, error, stderr } = spawnSync(command, args, {
-    ...account,
-    cwd: os.tmpdir(),
-    encoding: 'utf8',
-  })
-  if (status !== 0) throw new Error(`${command}: ${error?.message ?? stderr}`)
-}
-
-/** The first process of the server in a data folder, while it runs. */
-function postmasterOf(data: string): number | undefined {
+/** The first process of the server with this data, while it runs. */
+function postmaster(data: string): number | undefined {
   const file = join(data, 'postmaster.pid')
-  const pid = fs.existsSync(file) ? Number.parseInt(fs.readFileSync(file, 'utf8'), 10) : Number.NaN
-  return Number.isNaN(pid) || !isAlive(pid) ? undefined : pid
-}
-
-/** Below the range that systems give to outgoing connections, so that a restart finds it free. */
-function freshPort(): number {
-  return randomInt(20_000, 32_000)
-}
-
-const GUARD = `
-trap '' INT TERM HUP
-cat
-pid=$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null) &&
-  kill -9 "$pid" $(ps -A -o pid= -o ppid= | awk -v pid="$pid" '$2 == pid { print $1 }')
-rm -rf "$1" || { sleep 1; rm -rf "$1"; }
-`
-
-/** A shell that outlives us just long enough to remove `folder` and the server in it. */
-function guard(folder: string): ChildProcess {
-  const shell = spawn('sh', ['-c', GUARD, 'sh', folder], {
-    cwd: '/',
-    detached: true,
-    stdio: ['pipe', 'ignore', 'ignore'],
-  })
-  shell.unref()
-  return shell
+  if (!fs.existsSync(file)) return undefined
+  const pid = Number.parseInt(fs.readFileSync(file, 'utf8'), 10)
+  return isAlive(pid) ? pid : undefined
 }
