@@ -33,27 +33,43 @@ export interface Missing {
   readonly missing: string
 }
 
-/** The path of a program beside the server, if it is there: `psql`, `pg_basebackup`. */
-export function program({ bin }: Installation, name: string): string | undefined {
-  const path = join(bin, name)
-  return fs.existsSync(path) ? path : undefined
+/** The path of a program that comes with a server or stands before one: `psql`, `pgbouncer`. */
+export function findProgram(name: string): string | undefined {
+  return [...places(), '/usr/sbin']
+    .map((folder) => join(folder, name))
+    .find((path) => fs.existsSync(path))
 }
 
-/** The first server that runs. */
+/** The first server that runs, or why there is none. */
 export function findServer(): Installation | Missing {
-  if (process.platform === 'win32') return { missing: 'servers are not run on Windows' }
   const account = serverAccount()
   if ('missing' in account) return account
-  const chosen = process.env.AGENT_STORE_TEST_PG_BIN
+  const [bin] = installations(account)
+  return bin ?? { missing: `no PostgreSQL server in ${chosenFolder() ?? 'any usual place'}` }
+}
+
+/** One server of each major version that runs. */
+export function findServers(): Installation[] {
+  const account = serverAccount()
+  const found = 'missing' in account ? [] : [...installations(account)]
+  return found.filter(({ major }, at) => found.findIndex((each) => each.major === major) === at)
+}
+
+function* installations(account: Account): Generator<Installation> {
+  const chosen = chosenFolder()
   for (const bin of chosen === undefined ? places() : [chosen]) {
     const found = installed(bin, account)
-    if (found !== undefined) return found
+    if (found !== undefined) yield found
   }
-  return { missing: `no PostgreSQL server in ${chosen ?? 'PATH, /usr/lib or node_modules'}` }
+}
+
+function chosenFolder(): string | undefined {
+  return process.env.AGENT_STORE_TEST_PG_BIN
 }
 
 /** Who runs a server: ourselves, or an account that is there for it when we are root. */
-export function serverAccount(): Account | Missing {
+function serverAccount(): Account | Missing {
+  if (process.platform === 'win32') return { missing: 'servers are not run on Windows' }
   if (process.getuid?.() !== 0) return {}
   for (const name of ['postgres', 'nobody']) {
     const [uid, gid] = ['-u', '-g'].map((which) => {
