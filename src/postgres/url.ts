@@ -111,24 +111,21 @@ function decodeUtf8(text: string): string | undefined {
 
 /**
  * A connection string without what is, or could be, a password in it. Where the text is
- * malformed, it rather hides too much: the query, and all from the first ':' to the last
- * '@', or to the end where no '@' tells a password from a port.
+ * malformed it rather hides too much: the query always, all from the first ':' to the last
+ * '@', and all after where no '@' tells a password from a port.
  */
 export function redact(text: string): string {
   const scheme = SCHEME.exec(text)?.[0] ?? ''
   const rest = text.slice(scheme.length)
   const at = rest.lastIndexOf('@')
-  return scheme + shownLogin(rest.slice(0, Math.max(at, 0)), at) + shownPlace(rest.slice(at + 1))
-}
-
-function shownLogin(login: string, at: number): string {
-  if (at < 0) return ''
-  const user = /^[^:/?=]*/.exec(login)?.[0] ?? ''
-  return user === login ? `${user}@` : `${login[user.length] === ':' ? user : ''}:***@`
-}
-
-function shownPlace(place: string): string {
+  const login = rest.slice(0, Math.max(at, 0))
+  const user = login.slice(0, login.search(/[:/?=]|$/))
+  if (login.includes('?')) return `${scheme}${user}***`
+  const secret = user === login ? '' : ':***'
+  const place = rest.slice(at + 1)
   const authority = place.slice(0, place.search(/[/?]|$/))
-  if (hostsOf(authority) === undefined) return `${authority.slice(0, authority.search(/:|$/))}:***`
-  return place.replace(/\?.*/s, '?***')
+  const shownPlace = hostsOf(authority)
+    ? place.replace(/\?.*/s, '?***')
+    : `${authority.slice(0, authority.search(/:|$/))}:***`
+  return `${scheme}${user}${secret}${at < 0 ? '' : '@'}${shownPlace}`
 }
