@@ -4,6 +4,7 @@
  *
  * @module
  */
+import type { Value } from './backend.ts'
 import { quote } from './errors.ts'
 
 /** The largest sequence number and generation: what a signed 64-bit column holds. */
@@ -71,6 +72,29 @@ export function checkCount(
     throw new RangeError(
       `${argument} must be a whole number from ${least} to ${most}, got ${value}`,
     )
+  }
+}
+
+/**
+ * Parameters of a statement: exactly the five kinds of value, and none that a database would
+ * change on the way.
+ * @throws TypeError, RangeError that name the parameter, counted from 1.
+ */
+export function checkParams(params: readonly Value[]): void {
+  for (let i = 0; i < params.length; i++) {
+    const value = params[i]
+    if (typeof value === 'string') checkText(`parameter ${i + 1}`, value)
+    else if (typeof value === 'bigint') {
+      if (BigInt.asIntN(64, value) !== value) {
+        throw new RangeError(`parameter ${i + 1} must fit in 64 bits, got ${value}`)
+      }
+    } else if (value !== null && typeof value !== 'number' && !(value instanceof Uint8Array)) {
+      throw new TypeError(
+        `parameter ${i + 1} must be null, bigint, number, string or Uint8Array, got ${typeName(value)}: ${quote(value)}`,
+      )
+    } else if (typeof value === 'number' && Number.isNaN(value)) {
+      throw new RangeError(`parameter ${i + 1} is NaN, which SQLite would store as NULL`)
+    }
   }
 }
 

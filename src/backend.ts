@@ -19,7 +19,7 @@ export type Value = null | bigint | number | string | Uint8Array
 export type Row = readonly Value[]
 
 /** The SQL that a backend speaks, for the few places where the common subset is not enough. */
-export type Dialect = 'sqlite'
+export type Dialect = 'sqlite' | 'postgres'
 
 /** A pluggable, synchronous database. SQL has `?` placeholders, one statement a call. */
 export interface Backend extends Disposable {
@@ -36,6 +36,14 @@ export interface Backend extends Disposable {
    */
   exec(sql: string, params?: readonly Value[]): number
 
+  /**
+   * Run one statement once for each row of parameters, all or none, in as few round trips as
+   * the database allows.
+   * @returns the number of rows inserted, updated or deleted, all together.
+   * @throws as {@link Backend.exec}.
+   */
+  execMany(sql: string, rows: readonly (readonly Value[])[]): number
+
   /** Run one statement and return all its rows; also for `RETURNING`. */
   query(sql: string, params?: readonly Value[]): Row[]
 
@@ -46,9 +54,10 @@ export interface Backend extends Disposable {
   iterate(sql: string, params?: readonly Value[]): IterableIterator<Row>
 
   /**
-   * Run `work` in a write transaction that excludes other writers from its start, and
-   * commit it durably; a throw rolls it back and passes through. A call inside another
-   * transaction is a savepoint of it.
+   * Run `work` in a write transaction, and commit it durably; a throw rolls it back and passes
+   * through. A call inside another transaction is a savepoint of it. In the dialect `sqlite` it
+   * excludes other writers from its start; in `postgres` it is READ COMMITTED, and excludes
+   * them from what it has locked.
    * @throws TypeError when `work` is asynchronous (rolled back), or inside a snapshot.
    */
   transaction<T>(work: () => T): T

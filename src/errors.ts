@@ -34,6 +34,57 @@ export class BusyError extends StoreError {
   readonly code = 'STORE_BUSY'
 }
 
+/**
+ * The server cannot be reached, or the connection to it was lost while nothing was in flight
+ * that could have been stored. What was open as a transaction was rolled back.
+ */
+export class ConnectionError extends StoreError {
+  readonly code = 'STORE_CONNECTION'
+  /** SQLSTATE, or the system's own name for the failure (`ECONNREFUSED`, …), where there is one. */
+  readonly driverCode: string | undefined
+
+  constructor(message: string, options?: ErrorOptions & { driverCode?: string | undefined }) {
+    super(message, options)
+    this.driverCode = options?.driverCode
+  }
+}
+
+/** The server did not answer in time; the connection was given up. Nothing was stored by the call. */
+export class DeadlineError extends StoreError {
+  readonly code = 'STORE_DEADLINE'
+}
+
+/**
+ * A write was sent, and its answer was lost: it may be stored, or be stored yet. `cause` says
+ * how the answer was lost. Appending the same payload to the same log again finds out, and
+ * stores it exactly once.
+ */
+export class InDoubtError extends StoreError {
+  readonly code = 'STORE_IN_DOUBT'
+}
+
+/**
+ * A server no longer has an entry that was acknowledged before: it was restored to an earlier
+ * point, or is not the server that acknowledged it. Nothing was written.
+ */
+export class LogRegressedError extends StoreError {
+  readonly code = 'STORE_LOG_REGRESSED'
+  readonly stream: string
+  readonly writer: string
+  /** The head that this process knows to have been stored. */
+  readonly acknowledged: Head
+
+  constructor(stream: string, writer: string, acknowledged: Head) {
+    super(
+      `stream ${quote(stream)} writer ${quote(writer)} lacks seq ${acknowledged.seq}, which was ` +
+        'acknowledged; is this an older copy of the server? Open the store anew to go on from what it has',
+    )
+    this.stream = stream
+    this.writer = writer
+    this.acknowledged = acknowledged
+  }
+}
+
 /** The backend was closed before the call. */
 export class ClosedError extends StoreError {
   readonly code = 'STORE_CLOSED'

@@ -7,7 +7,7 @@
  * @module
  */
 import { checkInt64, checkText, MAX_INT64 } from './arguments.ts'
-import type { Backend, Row } from './backend.ts'
+import type { Backend, Dialect, Row } from './backend.ts'
 import {
   GenerationExhaustedError,
   MalformedRowError,
@@ -20,6 +20,13 @@ import { ensureTable, META } from './schema.ts'
 // The guard keeps a damaged counter (a fraction, text, a negative) as it was found.
 const SOUND = 'm.ival >= 0 AND m.ival = CAST(m.ival AS BIGINT)'
 const CURRENT = 'SELECT ival FROM _agent_store_meta WHERE key = ?'
+/** Reads a counter so that nobody can move it before the transaction ends. */
+const HOLD: Readonly<Record<Dialect, string>> = {
+  sqlite: CURRENT,
+  postgres: `${CURRENT} FOR SHARE`,
+}
+/** A counter that was never moved has no row that could be held. */
+const ZERO = 'INSERT INTO _agent_store_meta (key, ival) VALUES (?, 0) ON CONFLICT DO NOTHING'
 const BUMP = `INSERT INTO _agent_store_meta AS m (key, ival) VALUES (?, 1)
   ON CONFLICT (key) DO UPDATE SET ival = m.ival + 1
   WHERE m.ival < ${MAX_INT64} AND ${SOUND} RETURNING ival`
@@ -104,7 +111,9 @@ export class Generation {
     if (!db.inTransaction) {
       throw new TypeError('fence must be called inside db.transaction(), before what it guards')
     }
-    const current = this.current(db)
+    if (held === 0n && db.dialect === 'postgres') db.exec(ZERO, [this.key])
+    const row = db.query(HOLD[db.dialect], [this.key])[0]
+    const current = row === undefined ? 0n : toValue(this.key, row)
     if (current !== held) throw new StaleGenerationError(this.key, held, current)
   }
 }

@@ -10,10 +10,16 @@ import type { Head, LogHead } from './entry.ts'
 /** Logs remembered for each backend; about 4 MiB. */
 const KEPT = 16_384
 
-const guesses = new WeakMap<Backend, Map<string, Head>>()
+/** A head as it was last seen. */
+export interface GuessedHead extends Head {
+  /** Whether it is known to be committed: a guess made inside a transaction is not. */
+  readonly committed: boolean
+}
+
+const guesses = new WeakMap<Backend, Map<string, GuessedHead>>()
 
 /** The head as last seen, if it is still remembered. */
-export function guessHead(db: Backend, stream: string, writer: string): Head | undefined {
+export function guessHead(db: Backend, stream: string, writer: string): GuessedHead | undefined {
   return guesses.get(db)?.get(`${stream}\0${writer}`)
 }
 
@@ -32,5 +38,5 @@ export function rememberHead(db: Backend, { stream, writer, seq, contentHash }: 
     }
   }
   // The entry's own array is the caller's to change.
-  heads.set(key, { seq, contentHash: contentHash.slice() })
+  heads.set(key, { seq, contentHash: contentHash.slice(), committed: !db.inTransaction })
 }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+export { checkParams, checkText } from './arguments.ts'
 export type { Backend, Dialect, Row, Value } from './backend.ts'
 export { Blake3 } from './blake3.ts'
 export { blake3, chainHash } from './chain.ts'
@@ -24,10 +25,15 @@ export {
   ChainBrokenError,
   ClosedError,
   ConflictError,
+  ConnectionError,
+  DeadlineError,
   GenerationExhaustedError,
+  InDoubtError,
+  LogRegressedError,
   MalformedRowError,
   NonMonotonicGenerationError,
   PolicyError,
+  quote,
   SchemaError,
   StaleGenerationError,
   StoreError,

@@ -4,35 +4,56 @@
  * @module
  */
 import { checkBytes, checkText } from './arguments.ts'
-import type { Backend } from './backend.ts'
+import type { Backend, Dialect } from './backend.ts'
 import type { Head, LogHead } from './entry.ts'
 import { MalformedRowError, quote } from './errors.ts'
 import { decodeText } from './sqlite-text.ts'
 
 // Each walks the index from name to name: the cost is that of the names, not of the entries.
 // An empty prefix is any stream's; SQL would compare it with NULL.
-const HAS_PREFIX = 'name IS NOT NULL AND (? = 0 OR substr(CAST(name AS BLOB), 1, ?) = ?)'
-const STREAMS = `WITH RECURSIVE names(name) AS (
-    SELECT min(stream) FROM _agent_store_log WHERE stream >= ?
-    UNION ALL
-    SELECT (SELECT min(stream) FROM _agent_store_log WHERE stream > name) FROM names
-    WHERE ${HAS_PREFIX})
-  SELECT CAST(name AS BLOB), typeof(name) FROM names WHERE ${HAS_PREFIX}`
-const WRITERS = `WITH RECURSIVE names(name) AS (
+interface NamesSql {
+  /** Parameters: the prefix, then twice (its length in bytes, the same, its bytes). */
+  readonly streams: string
+  /** Parameters: the stream, twice. */
+  readonly writers: string
+  /** Parameters: the stream, four times. */
+  readonly heads: string
+}
+
+/** @param stored Gives a name's bytes and what it is stored as. */
+function namesSql(bytes: string, stored: string): NamesSql {
+  const hasPrefix = `name IS NOT NULL AND (? = 0 OR substr(${bytes}, 1, CAST(? AS INTEGER)) = ?)`
+  const writers = `WITH RECURSIVE names(name) AS (
     SELECT min(writer) FROM _agent_store_log WHERE stream = ?
     UNION ALL
     SELECT (SELECT min(writer) FROM _agent_store_log WHERE stream = ? AND writer > name) FROM names
     WHERE name IS NOT NULL)`
-const WRITER_NAMES = `${WRITERS} SELECT CAST(name AS BLOB), typeof(name) FROM names WHERE name IS NOT NULL`
-const HEADS = `${WRITERS} SELECT CAST(name AS BLOB), typeof(name), seq, content_hash
+  return {
+    streams: `WITH RECURSIVE names(name) AS (
+    SELECT min(stream) FROM _agent_store_log WHERE stream >= ?
+    UNION ALL
+    SELECT (SELECT min(stream) FROM _agent_store_log WHERE stream > name) FROM names
+    WHERE ${hasPrefix})
+  SELECT ${stored} FROM names WHERE ${hasPrefix}`,
+    writers: `${writers} SELECT ${stored} FROM names WHERE name IS NOT NULL`,
+    heads: `${writers} SELECT ${stored}, seq, content_hash
   FROM names JOIN _agent_store_log ON stream = ? AND writer = name
     AND seq = (SELECT max(seq) FROM _agent_store_log WHERE stream = ? AND writer = name)
-  ORDER BY name`
+  ORDER BY name`,
+  }
+}
+
+const SQL: Readonly<Record<Dialect, NamesSql>> = {
+  sqlite: namesSql('CAST(name AS BLOB)', 'CAST(name AS BLOB), typeof(name)'),
+  postgres: namesSql("convert_to(name, 'UTF8')", "convert_to(name, 'UTF8'), 'text'"),
+}
 
 /** See `WriterLog.writers`. */
 export function writersOf(db: Backend, stream: string): string[] {
   checkText('stream', stream)
-  return db.query(WRITER_NAMES, [stream, stream]).map(([name, type]) => toName(name, type))
+  return db
+    .query(SQL[db.dialect].writers, [stream, stream])
+    .map(([name, type]) => toName(name, type))
 }
 
 /** See `WriterLog.streams`. */
@@ -42,17 +63,19 @@ export function streamsOf(db: Backend, prefix: string): string[] {
   const length = BigInt(start.length)
   const hasPrefix = [length, length, start]
   return db
-    .query(STREAMS, [prefix, ...hasPrefix, ...hasPrefix])
+    .query(SQL[db.dialect].streams, [prefix, ...hasPrefix, ...hasPrefix])
     .map(([name, type]) => toName(name, type))
 }
 
 /** See `WriterLog.heads`. */
 export function headsOf(db: Backend, stream: string): LogHead[] {
   checkText('stream', stream)
-  return db.query(HEADS, [stream, stream, stream, stream]).map(([name, type, seq, contentHash]) => {
-    const writer = toName(name, type)
-    return { stream, writer, ...toPointer(stream, writer, seq, contentHash) }
-  })
+  return db
+    .query(SQL[db.dialect].heads, [stream, stream, stream, stream])
+    .map(([name, type, seq, contentHash]) => {
+      const writer = toName(name, type)
+      return { stream, writer, ...toPointer(stream, writer, seq, contentHash) }
+    })
 }
 
 /** A stored (seq, content_hash). @throws MalformedRowError when they are something else. */

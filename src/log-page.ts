@@ -9,8 +9,8 @@
  *
  * @module
  */
-import { MAX_INT64 } from './arguments.ts'
 import type { Backend, Row, Value } from './backend.ts'
+import { PACKED_ENTRIES, PAGE_SQL, UNPACKED } from './log-page-sql.ts'
 
 /** Entries in the shape in which SQL packed them, in reading order, without a gap. */
 export interface PackedPage {
@@ -43,59 +43,8 @@ export interface Range {
   readonly reverse?: boolean | undefined
 }
 
-/** Larger payloads are not packed: at 512 of them a page has 8 MiB. */
-const PACKED_PAYLOAD_BYTES = 16_384
-const PACKED_ENTRIES = 512
 const ROW_PAGE_BYTES = 4 * 1024 * 1024
 const ROW_PAGE_ENTRIES = 64
-
-/** Marks an entry that cannot be packed, in the place of its size. */
-const UNPACKED = 0xd7ff
-
-/**
- * One row with a page's entries: a string of two characters for each, and two blobs. The
- * characters carry numbers cheaply: how far its seq lies from the first one, which shows
- * order and gaps, and the length of its payload plus one (a NUL would be cut), or the mark.
- *
- * Types are told by operators, which cost less than functions: every blob, and nothing else,
- * sorts at or behind the empty blob; only an integer equals itself in `| 0`.
- */
-function packedSql(distance: string, source: string): string {
-  return `SELECT group_concat(char(${distance} + 1, CASE
-      WHEN (seq | 0) = seq AND payload >= x'' AND length(payload) <= ${PACKED_PAYLOAD_BYTES}
-        AND content_hash >= x'' AND length(content_hash) = 32
-        AND CASE WHEN seq = 1 THEN prev_hash IS NULL ELSE prev_hash >= x'' AND length(prev_hash) = 32 END
-      THEN length(payload) + 1 ELSE ${UNPACKED} END), ''),
-    CAST(group_concat(iif(length(payload) <= ${PACKED_PAYLOAD_BYTES}, coalesce(prev_hash, x'') || payload, NULL), '') AS BLOB),
-    CAST(group_concat(content_hash, '') AS BLOB)
-  FROM ${source}`
-}
-
-const PACKED_RANGE = '_agent_store_log WHERE stream = ? AND writer = ? AND seq > ? AND seq < ?'
-// The order of the index; were it another, the distances would show it.
-const PACKED = packedSql('seq - ?', PACKED_RANGE)
-const PACKED_REVERSE = packedSql(
-  '? - seq',
-  `(SELECT seq, prev_hash, content_hash, payload FROM ${PACKED_RANGE} ORDER BY seq DESC LIMIT ${PACKED_ENTRIES})`,
-)
-
-/**
- * The open bounds of a range: what is no whole number between two pages is met by one of
- * them. A range up to the largest seq also meets text and blobs, which sort behind all numbers.
- */
-function bounds({ from, to }: Range): [Value, Value] {
-  return [from - 1n, to === MAX_INT64 ? BEHIND_ALL : to + 1n]
-}
-
-/** Sorts behind every number and text, and every blob that does not start like it. */
-const BEHIND_ALL = new Uint8Array(64).fill(0xff)
-
-const COLUMNS = 'seq, prev_hash, content_hash, payload'
-const rowsSql = (columns: string, order: string) =>
-  `SELECT ${columns} FROM _agent_store_log
-   WHERE stream = ? AND writer = ? AND seq > ? AND seq < ? ORDER BY seq ${order} LIMIT ?`
-const ROWS = { ASC: rowsSql(COLUMNS, 'ASC'), DESC: rowsSql(COLUMNS, 'DESC') }
-const SIZES = { ASC: rowsSql('length(payload)', 'ASC'), DESC: rowsSql('length(payload)', 'DESC') }
 
 /** The pages of a log's `range`, in reading order, at most `limit` entries together. */
 export function* pages(
@@ -147,11 +96,12 @@ export function rowPage(
   { from, to, reverse }: Range,
   limit: number,
 ): RowPage {
+  const { bounds, ...sql } = PAGE_SQL[db.dialect]
   const order = reverse === true ? 'DESC' : 'ASC'
   const most = BigInt(Math.min(limit, ROW_PAGE_ENTRIES))
   let count = 0n
   let bytes = 0
-  for (const [size] of db.query(SIZES[order], [stream, writer, ...bounds({ from, to }), most])) {
+  for (const [size] of db.query(sql.sizes[order], [stream, writer, ...bounds(from, to), most])) {
     bytes += Number(size)
     if (bytes > ROW_PAGE_BYTES && count > 0n) break
     count++
@@ -159,7 +109,7 @@ export function rowPage(
   if (count === 0n) return { kind: 'rows', rows: [] }
   return {
     kind: 'rows',
-    rows: db.query(ROWS[order], [stream, writer, ...bounds({ from, to }), count]),
+    rows: db.query(sql.rows[order], [stream, writer, ...bounds(from, to), count]),
   }
 }
 
@@ -179,12 +129,9 @@ function packedPage(
 ): PackedPage {
   const firstSeq = reverse ? to : from
   const step = reverse ? -1n : 1n
-  const row = db.query(reverse ? PACKED_REVERSE : PACKED, [
-    firstSeq,
-    stream,
-    writer,
-    ...bounds({ from, to }),
-  ])[0]
+  const { packed, bounds } = PAGE_SQL[db.dialect]
+  const sql = packed[reverse ? 'DESC' : 'ASC']
+  const row = db.query(sql, [firstSeq, stream, writer, ...bounds(from, to)])[0]
   const [marks, inputs, contentHashes] = row ?? []
   const found = typeof marks === 'string' ? marks : ''
   const inputLengths = new Uint32Array(found.length / 2)
@@ -222,8 +169,9 @@ function toBytes(value: Value | undefined): Uint8Array {
 
 const packable = new WeakMap<Backend, boolean>()
 
-/** Packing joins blobs as text, which leaves bytes alone only in UTF-8. */
+/** SQLite packs by joining blobs as text, which leaves bytes alone only in UTF-8. */
 function isPackable(db: Backend): boolean {
+  if (db.dialect === 'postgres') return true
   let known = packable.get(db)
   if (known === undefined) {
     known = db.query('PRAGMA encoding')[0]?.[0] === 'UTF-8'

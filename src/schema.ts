@@ -4,40 +4,80 @@
  *
  * @module
  */
-import type { Backend } from './backend.ts'
+import type { Backend, Dialect } from './backend.ts'
 import { quote, SchemaError } from './errors.ts'
 
-/** A table: the statement that creates it, and the columns it must have. */
-export interface Table {
-  readonly name: string
+/** A table, in one dialect: the statement that creates it, and the columns it must have. */
+interface TableShape {
   readonly ddl: string
   /** `name type`, with ` NOT NULL` and ` PRIMARY KEY n` where they hold. */
   readonly columns: readonly string[]
 }
 
+/** A table of the store. */
+export interface Table extends Readonly<Record<Dialect, TableShape>> {
+  readonly name: string
+}
+
 /** Counters. */
 export const META: Table = {
   name: '_agent_store_meta',
-  ddl: 'CREATE TABLE IF NOT EXISTS _agent_store_meta (key TEXT PRIMARY KEY, ival INTEGER NOT NULL)',
-  columns: ['key TEXT PRIMARY KEY 1', 'ival INTEGER NOT NULL'],
+  sqlite: {
+    ddl: 'CREATE TABLE IF NOT EXISTS _agent_store_meta (key TEXT PRIMARY KEY, ival INTEGER NOT NULL)',
+    columns: ['key TEXT PRIMARY KEY 1', 'ival INTEGER NOT NULL'],
+  },
+  postgres: {
+    ddl: 'CREATE TABLE IF NOT EXISTS _agent_store_meta (key TEXT COLLATE "C" PRIMARY KEY, ival BIGINT NOT NULL)',
+    columns: ['key text COLLATE C NOT NULL PRIMARY KEY 1', 'ival bigint NOT NULL'],
+  },
 }
 
 /** Entries. */
 export const LOG: Table = {
   name: '_agent_store_log',
-  ddl:
-    'CREATE TABLE IF NOT EXISTS _agent_store_log (' +
-    'stream TEXT NOT NULL, writer TEXT NOT NULL, seq INTEGER NOT NULL, ' +
-    'prev_hash BLOB, content_hash BLOB NOT NULL, payload BLOB NOT NULL, ' +
-    'PRIMARY KEY (stream, writer, seq))',
-  columns: [
-    'stream TEXT NOT NULL PRIMARY KEY 1',
-    'writer TEXT NOT NULL PRIMARY KEY 2',
-    'seq INTEGER NOT NULL PRIMARY KEY 3',
-    'prev_hash BLOB',
-    'content_hash BLOB NOT NULL',
-    'payload BLOB NOT NULL',
-  ],
+  sqlite: {
+    ddl:
+      'CREATE TABLE IF NOT EXISTS _agent_store_log (' +
+      'stream TEXT NOT NULL, writer TEXT NOT NULL, seq INTEGER NOT NULL, ' +
+      'prev_hash BLOB, content_hash BLOB NOT NULL, payload BLOB NOT NULL, ' +
+      'PRIMARY KEY (stream, writer, seq))',
+    columns: [
+      'stream TEXT NOT NULL PRIMARY KEY 1',
+      'writer TEXT NOT NULL PRIMARY KEY 2',
+      'seq INTEGER NOT NULL PRIMARY KEY 3',
+      'prev_hash BLOB',
+      'content_hash BLOB NOT NULL',
+      'payload BLOB NOT NULL',
+    ],
+  },
+  // Names sort by their bytes, as they do on SQLite, whatever the language of the database.
+  postgres: {
+    ddl:
+      'CREATE TABLE IF NOT EXISTS _agent_store_log (' +
+      'stream TEXT COLLATE "C" NOT NULL, writer TEXT COLLATE "C" NOT NULL, seq BIGINT NOT NULL, ' +
+      'prev_hash BYTEA, content_hash BYTEA NOT NULL, payload BYTEA NOT NULL, ' +
+      'PRIMARY KEY (stream, writer, seq))',
+    columns: [
+      'stream text COLLATE C NOT NULL PRIMARY KEY 1',
+      'writer text COLLATE C NOT NULL PRIMARY KEY 2',
+      'seq bigint NOT NULL PRIMARY KEY 3',
+      'prev_hash bytea',
+      'content_hash bytea NOT NULL',
+      'payload bytea NOT NULL',
+    ],
+  },
+}
+
+/** The columns of a table: name, type, whether not null, place in the primary key from 1 or 0. */
+const COLUMNS: Readonly<Record<Dialect, string>> = {
+  sqlite: 'SELECT name, type, "notnull", pk FROM pragma_table_info(?) ORDER BY cid',
+  postgres: `SELECT a.attname, format_type(a.atttypid, NULL) || CASE
+        WHEN c.collname IS NULL THEN '' ELSE ' COLLATE ' || c.collname END,
+      a.attnotnull, coalesce(array_position(i.indkey::int2[], a.attnum) + 1, 0)
+    FROM pg_attribute a
+    LEFT JOIN pg_collation c ON c.oid = a.attcollation
+    LEFT JOIN pg_index i ON i.indrelid = a.attrelid AND i.indisprimary
+    WHERE a.attrelid = to_regclass(?) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum`,
 }
 
 /**
@@ -45,7 +85,7 @@ export const LOG: Table = {
  * @throws SchemaError when something else has its name.
  */
 export function ensureTable(db: Backend, table: Table): void {
-  if (!isTable(db, table)) db.exec(table.ddl)
+  if (!isTable(db, table)) db.exec(table[db.dialect].ddl)
 }
 
 /**
@@ -54,16 +94,16 @@ export function ensureTable(db: Backend, table: Table): void {
  */
 export function isTable(db: Backend, table: Table): boolean {
   const found = db
-    .query('SELECT name, type, "notnull", pk FROM pragma_table_info(?) ORDER BY cid', [table.name])
+    .query(COLUMNS[db.dialect], [table.name])
     .map(
       ([name, type, notNull, pk]) =>
         `${name} ${type}${notNull === 1n ? ' NOT NULL' : ''}${pk === 0n ? '' : ` PRIMARY KEY ${pk}`}`,
     )
   if (found.length === 0) return false
-  const missing = table.columns.filter((column) => !found.includes(column))
+  const missing = table[db.dialect].columns.filter((column) => !found.includes(column))
   if (missing.length === 0) return true
   throw new SchemaError(
     `table ${table.name} of this database is not agent-store's: it lacks ${missing.map(quote).join(', ')} ` +
-      `and has ${found.map(quote).join(', ')}; open another file, or rename that table`,
+      `and has ${found.map(quote).join(', ')}; open another store, or rename that table`,
   )
 }

@@ -8,7 +8,7 @@
  * @module
  */
 import { DatabaseSync } from 'node:sqlite'
-import { checkCount, checkText, typeName } from './arguments.ts'
+import { checkCount, checkParams, checkText } from './arguments.ts'
 import type { Backend, Row, Value } from './backend.ts'
 import { ClosedError, quote } from './errors.ts'
 import {
@@ -60,11 +60,10 @@ export class SqliteBackend<C extends SqliteConnection = SqliteConnection> implem
     this.#owned = owned
     this.#driver = driverOf(connection)
     this.#scope = new TransactionScope({
+      begin: 'BEGIN IMMEDIATE',
       control: (sql) => this.#control(sql),
-      isReadOnly: () =>
-        this.#call(() => this.#statement('PRAGMA query_only').all([]))[0]?.[0] === 1n,
-      setReadOnly: (on) => this.#control(`PRAGMA query_only = ${on ? 1 : 0}`),
       isIn: () => this.#driver.inTransaction,
+      enterSnapshot: () => this.#enterSnapshot(),
     })
   }
 
@@ -141,17 +140,21 @@ export class SqliteBackend<C extends SqliteConnection = SqliteConnection> implem
     if (statement.returnsRows) {
       throw new TypeError(`sql returns rows; use query() for ${quote(sql)}`)
     }
-    const bound = bind(params)
-    return this.#wait(() => statement.run(bound))
+    checkParams(params)
+    return this.#wait(() => statement.run(params))
+  }
+
+  execMany(sql: string, rows: readonly (readonly Value[])[]): number {
+    return this.transaction(() => rows.reduce((sum, row) => sum + this.exec(sql, row), 0))
   }
 
   query(sql: string, params: readonly Value[] = []): Row[] {
     const statement = this.#prepare(sql)
-    const bound = bind(params)
+    checkParams(params)
     // Always all(): get() and run() on RETURNING never checkpoint and can swallow a failed commit.
-    const rows = this.#wait(() => statement.all(bound))
+    const rows = this.#wait(() => statement.all(params))
     if (!rows.some(isSuspect)) return rows
-    const check = new Utf8Check(sql, (castSql) => this.#freshRows(castSql, bound))
+    const check = new Utf8Check(sql, (castSql) => this.#freshRows(castSql, params))
     try {
       for (let i = 0; i < rows.length; i++) check.row(i, rows[i] as Row)
     } finally {
@@ -164,7 +167,8 @@ export class SqliteBackend<C extends SqliteConnection = SqliteConnection> implem
     const statement = this.#prepare(sql)
     // Taken out of the cache while it runs: the same SQL may be run again meanwhile.
     this.#statements.delete(sql)
-    return this.#rows(sql, statement, bind(params))
+    checkParams(params)
+    return this.#rows(sql, statement, params)
   }
 
   transaction<T>(work: () => T): T {
@@ -222,6 +226,18 @@ export class SqliteBackend<C extends SqliteConnection = SqliteConnection> implem
 
   *#freshRows(sql: string, bound: readonly Value[]): Generator<Row> {
     yield* this.#call(() => this.#driver.prepare(sql).iterate(bound))
+  }
+
+  #enterSnapshot(): () => void {
+    const own = !this.#driver.inTransaction
+    // The consumer may have made the connection read-only before; then it stays so.
+    const restrict = this.#call(() => this.#statement('PRAGMA query_only').all([]))[0]?.[0] !== 1n
+    if (own) this.#control('BEGIN')
+    if (restrict) this.#control('PRAGMA query_only = 1')
+    return () => {
+      if (restrict) this.#control('PRAGMA query_only = 0')
+      if (own && this.#driver.inTransaction) this.#control('ROLLBACK')
+    }
   }
 
   #assertOpen(): void {
@@ -285,26 +301,6 @@ export class SqliteBackend<C extends SqliteConnection = SqliteConnection> implem
       throw translate(error)
     }
   }
-}
-
-/** What the driver is given: exactly the five kinds of value, bytes as a plain view. */
-function bind(params: readonly Value[]): readonly Value[] {
-  for (let i = 0; i < params.length; i++) {
-    const value = params[i]
-    if (typeof value === 'string') checkText(`parameter ${i + 1}`, value)
-    else if (typeof value === 'bigint') {
-      if (BigInt.asIntN(64, value) !== value) {
-        throw new RangeError(`parameter ${i + 1} must fit in 64 bits, got ${value}`)
-      }
-    } else if (value !== null && typeof value !== 'number' && !(value instanceof Uint8Array)) {
-      throw new TypeError(
-        `parameter ${i + 1} must be null, bigint, number, string or Uint8Array, got ${typeName(value)}: ${quote(value)}`,
-      )
-    } else if (typeof value === 'number' && Number.isNaN(value)) {
-      throw new RangeError(`parameter ${i + 1} is NaN, which SQLite would store as NULL`)
-    }
-  }
-  return params
 }
 
 function checkOptions(options: SqliteOptions): SqliteOptions {

@@ -15,9 +15,14 @@ export interface TransactionControl {
   /** Run transaction control. Errors come as the backend's own typed errors. */
   control(sql: string): void
   isIn(): boolean
-  isReadOnly(): boolean
-  /** Refuse (or allow again) every write on the connection. */
-  setReadOnly(readOnly: boolean): void
+  /** What begins a write transaction: `BEGIN IMMEDIATE`, `BEGIN`, … */
+  readonly begin: string
+  /**
+   * Hold on to one state of the database and refuse every write; inside of a transaction,
+   * within it.
+   * @returns what lets go of it again and leaves the connection as it was found.
+   */
+  enterSnapshot(): () => void
 }
 
 /** The transactions of one connection, the innermost last. */
@@ -58,7 +63,9 @@ export class TransactionScope {
     this.assertAlive()
     // A transaction begun on the raw connection is joined like one of ours.
     const savepoint = this.#connection.isIn() ? `_agent_store_${this.#levels.length}` : undefined
-    this.#connection.control(savepoint === undefined ? 'BEGIN IMMEDIATE' : `SAVEPOINT ${savepoint}`)
+    this.#connection.control(
+      savepoint === undefined ? this.#connection.begin : `SAVEPOINT ${savepoint}`,
+    )
     const actions: (() => void)[] = []
     this.#levels.push(actions)
     let result: T
@@ -83,20 +90,15 @@ export class TransactionScope {
   snapshot<T>(work: () => T): T {
     checkSynchronous(work)
     this.assertAlive()
-    const own = !this.#connection.isIn()
-    // The consumer may have made the connection read-only before; then it stays so.
-    const restrict = !this.#connection.isReadOnly()
-    if (own) this.#connection.control('BEGIN')
+    const leave = this.#connection.enterSnapshot()
     this.#snapshots++
     try {
-      if (restrict) this.#connection.setReadOnly(true)
       const result = work()
       checkResult(result)
       return result
     } finally {
       this.#snapshots--
-      if (restrict) this.#connection.setReadOnly(false)
-      if (own && this.#connection.isIn()) this.#connection.control('ROLLBACK')
+      leave()
     }
   }
 

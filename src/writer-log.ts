@@ -2,20 +2,17 @@
  * The log: for each `(stream, writer)` a sequence from 1 without gaps, in which every
  * entry's hash covers the hash before it. Order is purely causal; there is no clock.
  *
- * Several processes may append as the same writer: each append is one guarded statement
- * or one write transaction, so there is no gap and no fork. What is remembered of a head
- * between calls is only a guess, which the statement itself checks.
+ * Several processes may append as the same writer; how that leaves no gap and no fork is
+ * told in `append.ts`.
  *
  * @module
  */
+import { appendEntries } from './append.ts'
 import { checkBytes, checkCount, checkInt64, checkText, MAX_INT64, typeName } from './arguments.ts'
 import type { Backend } from './backend.ts'
-import { chainHash } from './chain.ts'
-import { announce } from './doorbell.ts'
-import { checkHead, type Entry, type Head, type LogHead, sameHead } from './entry.ts'
-import { BackendError, ConflictError, quote } from './errors.ts'
-import { guessHead, rememberHead } from './head-guess.ts'
-import { headsOf, streamsOf, toPointer, writersOf } from './log-names.ts'
+import { checkHead, type Entry, type Head, type LogHead } from './entry.ts'
+import { quote } from './errors.ts'
+import { headsOf, streamsOf, writersOf } from './log-names.ts'
 import { type LogPage, pages, type Range } from './log-page.ts'
 import { checkOldest, entriesOf, lazyEntriesOf, parseRow } from './log-rows.ts'
 import { ensureTable, LOG } from './schema.ts'
@@ -54,14 +51,7 @@ export interface VerifyOptions {
 const WHERE = 'FROM _agent_store_log WHERE stream = ? AND writer = ?'
 const COLUMNS = 'seq, prev_hash, content_hash, payload'
 const HEAD = `SELECT ${COLUMNS} ${WHERE} ORDER BY seq DESC LIMIT 1`
-const HEAD_POINTER = `SELECT seq, content_hash ${WHERE} ORDER BY seq DESC LIMIT 1`
 const ONE = `SELECT ${COLUMNS} ${WHERE} AND seq = ?`
-const INSERT = `INSERT INTO _agent_store_log (stream, writer, ${COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)`
-// Inserts behind the given head or not at all: another head makes seq NULL, which IGNORE leaves
-// out. INSERT … SELECT from the same table would first copy the row to a temporary one (+15%).
-const INSERT_AFTER = `INSERT OR IGNORE INTO _agent_store_log (stream, writer, ${COLUMNS})
-  VALUES (?, ?, CASE WHEN (${HEAD_POINTER}) = (?, ?) THEN ? END, ?, ?, ?)`
-
 /** Stateless operations on the chained log. */
 // biome-ignore lint/complexity/noStaticOnlyClass: mirrors the crate, whose documentation reads as ours
 export class WriterLog {
@@ -77,6 +67,8 @@ export class WriterLog {
    * Append one entry: durable when it returns, and announced to the bells tied to `db`.
    * @param payload Bytes, or text, which is stored as UTF-8.
    * @throws ConflictError when the log has another head than `expectedHead`.
+   * @throws InDoubtError when a server's answer was lost; append the same payload again to find out.
+   * @throws LogRegressedError when the server lacks what it acknowledged before.
    * @throws TypeError, RangeError for names or payloads that cannot be stored.
    *
    * @example
@@ -95,15 +87,8 @@ export class WriterLog {
     const bytes = toPayload('payload', payload)
     const { expectedHead } = options
     if (expectedHead !== undefined && expectedHead !== null) checkHead('expectedHead', expectedHead)
-    const guess = expectedHead === undefined ? guessHead(db, stream, writer) : expectedHead
-    let entry =
-      guess && guess.seq < MAX_INT64 ? insertAfter(db, stream, writer, bytes, guess) : undefined
-    entry ??= db.transaction(
-      () => insertNext(db, stream, writer, [bytes], expectedHead)[0] as Entry,
-    )
-    rememberHead(db, entry)
-    announce(db, entry)
-    return entry
+    const [entry] = appendEntries(db, { stream, writer }, [bytes], expectedHead)
+    return entry as Entry
   }
 
   /**
@@ -122,11 +107,7 @@ export class WriterLog {
     const all = Array.from(payloads, (payload, i) => toPayload(`payloads[${i}]`, payload))
     const { expectedHead } = options
     if (expectedHead !== undefined && expectedHead !== null) checkHead('expectedHead', expectedHead)
-    const entries = db.transaction(() => insertNext(db, stream, writer, all, expectedHead))
-    const last = entries.at(-1)
-    if (last !== undefined) rememberHead(db, last)
-    for (const entry of entries) announce(db, entry)
-    return entries
+    return appendEntries(db, { stream, writer }, all, expectedHead)
   }
 
   /** The entry with the highest seq; `null` for an empty log. @throws MalformedRowError. */
@@ -260,67 +241,6 @@ export class WriterLog {
     })
     return entries
   }
-}
-
-function insertAfter(
-  db: Backend,
-  stream: string,
-  writer: string,
-  payload: Uint8Array,
-  head: Head,
-): Entry | undefined {
-  const entry = nextEntry(stream, writer, payload, head)
-  const { seq, prevHash, contentHash } = entry
-  const inserted = db.exec(INSERT_AFTER, [
-    stream,
-    writer,
-    stream,
-    writer,
-    head.seq,
-    head.contentHash,
-    seq,
-    prevHash,
-    contentHash,
-    payload,
-  ])
-  return inserted === 1 ? entry : undefined
-}
-
-/** Runs in a write transaction, where the head stays what it is. */
-function insertNext(
-  db: Backend,
-  stream: string,
-  writer: string,
-  payloads: readonly Uint8Array[],
-  expected: Head | null | undefined,
-): Entry[] {
-  const row = db.query(HEAD_POINTER, [stream, writer])[0]
-  let head = row === undefined ? null : toPointer(stream, writer, row[0], row[1])
-  if (expected !== undefined && !sameHead(expected, head)) {
-    throw new ConflictError(stream, writer, expected, head)
-  }
-  return payloads.map((payload) => {
-    const entry = nextEntry(stream, writer, payload, head)
-    const { seq, prevHash, contentHash } = entry
-    if (db.exec(INSERT, [stream, writer, seq, prevHash, contentHash, payload]) !== 1) {
-      throw new BackendError(
-        'the database did not store the entry; does a trigger on the log ignore it?',
-      )
-    }
-    head = entry
-    return entry
-  })
-}
-
-function nextEntry(stream: string, writer: string, payload: Uint8Array, head: Head | null): Entry {
-  const seq = (head?.seq ?? 0n) + 1n
-  if (seq > MAX_INT64) {
-    throw new BackendError(
-      `stream ${quote(stream)} writer ${quote(writer)} is full at seq ${MAX_INT64}`,
-    )
-  }
-  const prevHash = head === null ? null : head.contentHash.slice()
-  return { stream, writer, seq, prevHash, contentHash: chainHash(prevHash, payload), payload }
 }
 
 function pagesOf(

@@ -17,20 +17,24 @@ interface Subject {
 const subjects: readonly Subject[] = [
   {
     name: 'a file',
-    abilities: ['connections', 'interleaving'],
+    abilities: ['connections', 'interleaving', 'untyped-columns'],
     open: (file) => SqliteBackend.open(file, { durability: 'normal' }),
   },
-  { name: 'memory', abilities: ['interleaving'], open: () => SqliteBackend.inMemory() },
+  {
+    name: 'memory',
+    abilities: ['interleaving', 'untyped-columns'],
+    open: () => SqliteBackend.inMemory(),
+  },
   {
     name: 'a DatabaseSync',
-    abilities: ['connections', 'interleaving'],
+    abilities: ['connections', 'interleaving', 'untyped-columns'],
     open: (file) =>
       SqliteBackend.fromConnection(walOf(new DatabaseSync(file)), { busyTimeoutMs: 5_000 }),
   },
   {
     name: 'a better-sqlite3 Database',
     // better-sqlite3 refuses other statements while one is iterated.
-    abilities: ['connections'],
+    abilities: ['connections', 'untyped-columns'],
     open: (file) => SqliteBackend.fromConnection(walOf(new BetterSqlite3(file))),
   },
 ]

@@ -10,7 +10,11 @@ import {
   ChainBrokenError,
   ClosedError,
   ConflictError,
+  ConnectionError,
+  DeadlineError,
   GenerationExhaustedError,
+  InDoubtError,
+  LogRegressedError,
   MalformedRowError,
   NonMonotonicGenerationError,
   PolicyError,
@@ -26,6 +30,16 @@ const head = { seq: 3n, contentHash: new Uint8Array(32) }
 const CASES: readonly (readonly [StoreError, string, string, string])[] = [
   [new BackendError('m', { cause }), 'BackendError', 'STORE_BACKEND', 'm'],
   [new BusyError('m', { cause }), 'BusyError', 'STORE_BUSY', 'm'],
+  [new ConnectionError('m', { cause }), 'ConnectionError', 'STORE_CONNECTION', 'm'],
+  [new DeadlineError('m', { cause }), 'DeadlineError', 'STORE_DEADLINE', 'm'],
+  [new InDoubtError('m', { cause }), 'InDoubtError', 'STORE_IN_DOUBT', 'm'],
+  [
+    new LogRegressedError('s', 'w', head),
+    'LogRegressedError',
+    'STORE_LOG_REGRESSED',
+    'stream "s" writer "w" lacks seq 3, which was acknowledged; is this an older copy of the ' +
+      'server? Open the store anew to go on from what it has',
+  ],
   [new ClosedError('m', { cause }), 'ClosedError', 'STORE_CLOSED', 'm'],
   [new SchemaError('m', { cause }), 'SchemaError', 'STORE_SCHEMA', 'm'],
   [new MalformedRowError('m', { cause }), 'MalformedRowError', 'STORE_MALFORMED_ROW', 'm'],

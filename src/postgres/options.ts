@@ -34,10 +34,10 @@ import { type TlsMaterial, tlsMaterial } from './tls-material.ts'
 import { portOf, wordsOfConnectionString } from './url.ts'
 import { type Said, shown, type Words, wordsOfEnvironment } from './words.ts'
 
-export type { ChannelBinding, PgOptions, TlsMode } from './pg-options.ts'
+export type { PgOptions } from './pg-options.ts'
 
 /** How one host is spoken to. `serverName` is what its certificate must name. */
-export type Tls =
+type Tls =
   | { readonly mode: 'disable' }
   | ({ readonly mode: 'verify-full'; readonly serverName: string } & TlsMaterial)
 

@@ -9,7 +9,7 @@
 import { PolicyError } from '../index.ts'
 
 /** What a connection string can say. */
-export const WORDS = [
+const WORDS = [
   'host',
   'hostaddr',
   'port',

@@ -39,6 +39,40 @@ export const backendCases: readonly ConformanceCase[] = [
     assert.equal(db.exec('UPDATE t SET name = ? WHERE id = 7', ['x']), 0)
     assert.equal(db.exec('DELETE FROM t'), 2)
   }),
+  onStore('runs a statement for many rows, all or none', (db) => {
+    db.exec('CREATE TABLE t (id BIGINT PRIMARY KEY, name TEXT)')
+    const sql = 'INSERT INTO t VALUES (?, ?)'
+    assert.equal(db.execMany(sql, []), 0)
+    assert.equal(
+      db.execMany(sql, [
+        [1n, 'a'],
+        [2n, null],
+        [3n, 'c'],
+      ]),
+      3,
+    )
+    assert.throws(() =>
+      db.execMany(sql, [
+        [4n, 'd'],
+        [1n, 'twice'],
+      ]),
+    )
+    assert.throws(
+      () =>
+        db.execMany(sql, [
+          [5n, 'e'],
+          [6n, '\ud800'],
+        ]),
+      TypeError,
+    )
+    assert.throws(() => db.execMany('SELECT ?', [[1n]]), TypeError)
+    assert.equal(db.inTransaction, false)
+    assert.deepEqual(db.query('SELECT id, name FROM t ORDER BY id'), [
+      [1n, 'a'],
+      [2n, null],
+      [3n, 'c'],
+    ])
+  }),
   onStore('returns the rows of RETURNING', (db) => {
     db.exec(TABLE)
     assert.deepEqual(db.query('INSERT INTO t VALUES (3, ?) RETURNING id', ['c']), [[3n]])

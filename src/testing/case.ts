@@ -11,9 +11,10 @@ import { type Backend, Generation, WriterLog } from '../index.ts'
  * another ability are skipped, and named as skipped.
  *
  * - `connections`: calling `open` again gives a second connection to the same store.
- * - `interleaving`: other statements may run while an iteration is open.
+ * - `interleaving`: other statements may run while an iteration is open outside a transaction.
+ * - `untyped-columns`: a column may hold a value of another type than its own, as SQLite's may.
  */
-export type Ability = 'connections' | 'interleaving'
+export type Ability = 'connections' | 'interleaving' | 'untyped-columns'
 
 /** Opens a connection to the store of one case, which is empty at first. */
 export type OpenStore = () => Backend

@@ -1,0 +1,443 @@
+/**
+ * The backend on a PostgreSQL server, as synchronous as the one on a file.
+ *
+ * What a call acknowledges was committed as the server is configured to. Every wait has a
+ * deadline. When the connection is lost, the call at hand throws at once, and says whether it
+ * can have been stored; nothing is ever sent twice on its own account.
+ *
+ * @module
+ */
+import {
+  type Backend,
+  BackendError,
+  ClosedError,
+  ConnectionError,
+  checkParams,
+  checkText,
+  DeadlineError,
+  InDoubtError,
+  quote,
+  type Row,
+  type StoreError,
+  TransactionScope,
+  type Value,
+} from '../index.ts'
+import { type ChannelListener, Channels } from './channels.ts'
+import { isStale, type PgConnection } from './connection.ts'
+import { type PgOptions, settle } from './options.ts'
+import { openPglite, type Pglite, type PgliteOptions } from './pglite.ts'
+import { ServerError } from './server-message.ts'
+import { connectToAny, type Session } from './servers.ts'
+import { isControl, isRead, readSql, type SqlText } from './sql-text.ts'
+import type { Statement } from './statement.ts'
+
+/** Rows that an iteration asks for at a time. */
+const PORTAL_ROWS = 500
+const SQL_KEPT = 512
+
+/** Where sessions come from. */
+export interface SessionSource {
+  readonly reconnect: boolean
+  open(last: Session | undefined, channels: Channels): Session
+}
+
+/**
+ * A {@link Backend} on PostgreSQL.
+ *
+ * @example
+ * ```ts
+ * using db = PgBackend.connect(process.env.DATABASE_URL ?? 'postgres://localhost/fleet')
+ * ```
+ */
+export class PgBackend implements Backend {
+  readonly dialect = 'postgres'
+  readonly #source: SessionSource
+  readonly #channels: Channels
+  readonly #scope: TransactionScope
+  readonly #sql = new Map<string, SqlText>()
+  #session: Session
+  /** An iteration that opened the transaction by itself, and is not finished. */
+  #iteration: string | undefined
+  #portals = 0
+  #readOnly = false
+  #closed = false
+
+  /** @internal */
+  constructor(source: SessionSource) {
+    this.#source = source
+    this.#channels = new Channels(() => this.#takeNews())
+    this.#session = source.open(undefined, this.#channels)
+    this.#scope = new TransactionScope({
+      begin: 'BEGIN',
+      control: (sql) => this.#control(sql),
+      isIn: () => this.#session.connection.status !== 'I',
+      enterSnapshot: () => this.#enterSnapshot(),
+    })
+  }
+
+  /**
+   * Connect to a server.
+   * @param target A `postgres://` URL or libpq's `key=value` form, or options; what they leave
+   * out is taken from the `PG…` variables, as libpq does.
+   * @throws PolicyError for settings that are unknown or not to be had.
+   * @throws ConnectionError when no host of the list will do; it says why, for each.
+   * @throws DeadlineError when none answered within `connectTimeoutMs`.
+   */
+  static connect(target: string | URL | PgOptions = {}): PgBackend {
+    const settings = settle(target)
+    return new PgBackend({
+      reconnect: settings.reconnect,
+      open: (last, channels) => connectToAny(settings, last?.identity, channels),
+    })
+  }
+
+  /**
+   * Use a PGlite in this process, for tests and experiments: it is not durable and not shared.
+   * @param options Must say `{ durability: 'none' }`.
+   * @throws PolicyError when it does not, when it is closed, or when another backend has it.
+   */
+  static onPglite(pglite: Pglite, options: PgliteOptions): PgBackend {
+    return new PgBackend({
+      reconnect: false,
+      open: (_, channels) => openPglite(pglite, options, channels),
+    })
+  }
+
+  /** The server that the session is with: `user@host:port/database`. */
+  get server(): string {
+    return this.#session.name
+  }
+
+  /** The version that the server reports: `18.1`. */
+  get serverVersion(): string {
+    return this.#session.connection.parameter('server_version') ?? ''
+  }
+
+  get inTransaction(): boolean {
+    this.#assertOpen()
+    return this.#session.connection.status !== 'I'
+  }
+
+  exec(sql: string, params: readonly Value[] = []): number {
+    const { connection, text } = this.#prepare(sql, params)
+    return this.#run(
+      connection,
+      text,
+      (statement) => {
+        if (statement.kinds !== undefined) {
+          throw new TypeError(`sql returns rows; use query() for ${quote(sql)}`)
+        }
+        return connection.run(statement, params).count
+      },
+      params,
+    )
+  }
+
+  execMany(sql: string, rows: readonly (readonly Value[])[]): number {
+    const [first] = rows
+    if (first === undefined) return 0
+    const { connection, text } = this.#prepare(sql, first)
+    for (const row of rows) checkRow(text, row, sql)
+    return this.#run(
+      connection,
+      text,
+      (statement) => {
+        if (statement.kinds !== undefined) {
+          throw new TypeError(`sql returns rows; use query() for ${quote(sql)}`)
+        }
+        const calls = rows.map((row) => [connection.prepare(text.text, row), row] as const)
+        return connection.runMany(undefined, calls).count
+      },
+      first,
+    )
+  }
+
+  query(sql: string, params: readonly Value[] = []): Row[] {
+    const { connection, text } = this.#prepare(sql, params)
+    return this.#run(
+      connection,
+      text,
+      (statement) => connection.run(statement, params).rows,
+      params,
+    )
+  }
+
+  /**
+   * Rows are fetched 500 at a time. Outside of a transaction the iteration is one by itself,
+   * and the connection does nothing else until it is finished or returned from.
+   */
+  iterate(sql: string, params: readonly Value[] = []): IterableIterator<Row> {
+    const { text } = this.#prepare(sql, params)
+    return this.#rows(text, params, sql)
+  }
+
+  transaction<T>(work: () => T): T {
+    this.#usable()
+    return this.#scope.transaction(work)
+  }
+
+  snapshot<T>(work: () => T): T {
+    this.#usable()
+    return this.#scope.snapshot(work)
+  }
+
+  afterCommit(action: () => void): void {
+    this.#assertOpen()
+    this.#scope.afterCommit(action)
+  }
+
+  /**
+   * Hear what is sent to a channel by `NOTIFY`. Listeners are called from the event loop, never
+   * from inside of a call. After a loss, `interrupted` is called, since notifications may have
+   * been missed; a backend that reconnects listens again by itself.
+   * @param channel At most 63 bytes of UTF-8.
+   * @returns what ends it.
+   * @throws TypeError inside a transaction, or behind a pooler that changes servers.
+   */
+  listen(channel: string, listener: ChannelListener): () => void {
+    const connection = this.#usable()
+    if (connection.status !== 'I')
+      throw new TypeError('listen must be called outside of transaction()')
+    if (this.#session.isPooled) {
+      throw new TypeError('a pooler in transaction mode loses LISTEN; connect to the server itself')
+    }
+    const sql = Channels.listenSql(channel)
+    if (this.#channels.add(channel, listener)) {
+      try {
+        this.exec(sql)
+      } catch (error) {
+        this.#channels.remove(channel, listener)
+        throw error
+      }
+      connection.onNews(this.#channels.onNews)
+    }
+    return () => {
+      if (!this.#channels.remove(channel, listener) || this.#closed) return
+      if (this.#session.connection.lost === undefined) this.exec(Channels.unlistenSql(channel))
+    }
+  }
+
+  /** Let notifications alone keep the process alive, or not; at first they do not. */
+  keepAlive(on: boolean): void {
+    this.#channels.keepAlive = on
+    this.#usable().keepAlive(on)
+  }
+
+  /** @throws TypeError inside a transaction or snapshot. */
+  close(): void {
+    if (this.#closed) return
+    if (this.#scope.depth > 0) {
+      throw new TypeError('close() must be called outside of transaction() and snapshot()')
+    }
+    this.#closed = true
+    this.#channels.clear()
+    this.#session.connection.close()
+  }
+
+  [Symbol.dispose](): void {
+    this.close()
+  }
+
+  *#rows(text: SqlText, params: readonly Value[], sql: string): Generator<Row> {
+    const connection = this.#usable()
+    const own = connection.status === 'I'
+    const portal = `agent_store_${++this.#portals}`
+    if (own) {
+      this.#control('BEGIN')
+      this.#iteration = sql
+    }
+    let finished = false
+    try {
+      const statement = this.#call(false, () => connection.prepare(text.text, params))
+      this.#call(false, () => connection.openPortal(portal, statement, params))
+      const { kinds } = statement
+      for (let done = false; !done; ) {
+        const page = this.#call(false, () => connection.fetch(portal, kinds ?? [], PORTAL_ROWS))
+        done = page.done
+        for (const row of page.rows) {
+          yield row
+          this.#assertOpen()
+        }
+      }
+      finished = true
+    } finally {
+      this.#iteration = undefined
+      if (!this.#closed && connection.lost === undefined && connection.status !== 'I') {
+        if (!own && !finished && connection.status === 'T') connection.closePortal(portal)
+        if (own) this.#control(connection.status === 'T' ? 'COMMIT' : 'ROLLBACK')
+      }
+    }
+  }
+
+  #enterSnapshot(): () => void {
+    const own = this.#session.connection.status === 'I'
+    const restrict = !this.#readOnly
+    if (own) this.#control('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY')
+    else if (restrict) {
+      // A transaction cannot become writable again, but a savepoint can be gone back to.
+      this.#control('SAVEPOINT _agent_store_snapshot; SET TRANSACTION READ ONLY')
+    }
+    this.#readOnly = true
+    return () => {
+      this.#readOnly = !restrict
+      if (this.#session.connection.status === 'I') return
+      if (own) this.#control('ROLLBACK')
+      else if (restrict) {
+        this.#control('ROLLBACK TO _agent_store_snapshot; RELEASE _agent_store_snapshot')
+      }
+    }
+  }
+
+  #assertOpen(): void {
+    if (this.#closed) throw new ClosedError('this backend is closed; open it again to go on')
+  }
+
+  /** The connection, after what has come meanwhile was looked at; a new one after a loss. */
+  #usable(): PgConnection {
+    this.#assertOpen()
+    if (this.#iteration !== undefined) {
+      throw new BackendError(
+        `an iteration is open; finish it first, or iterate inside transaction() or snapshot(): ${quote(this.#iteration)}`,
+      )
+    }
+    const { connection } = this.#session
+    try {
+      connection.takeNews()
+      return connection
+    } catch (error) {
+      const reason = lossOf(error)
+      if (!this.#source.reconnect || this.#scope.depth > 0) throw reason
+    }
+    this.#session = this.#source.open(this.#session, this.#channels)
+    this.#listenAgain()
+    return this.#session.connection
+  }
+
+  #listenAgain(): void {
+    const { connection } = this.#session
+    const names = this.#channels.names()
+    if (names.length === 0) return
+    for (const channel of names)
+      this.#call(false, () => connection.control(Channels.listenSql(channel)))
+    connection.onNews(this.#channels.onNews)
+    connection.keepAlive(this.#channels.keepAlive)
+  }
+
+  /** From the event loop: the server said something, or hung up. */
+  #takeNews(): StoreError | undefined {
+    if (this.#closed) return undefined
+    try {
+      this.#session.connection.takeNews()
+      return undefined
+    } catch (error) {
+      return lossOf(error)
+    }
+  }
+
+  #prepare(sql: string, params: readonly Value[]): { connection: PgConnection; text: SqlText } {
+    const connection = this.#usable()
+    this.#scope.assertAlive()
+    let text = this.#sql.get(sql)
+    if (text === undefined) {
+      checkText('sql', sql)
+      text = readSql(sql)
+      if (isControl(text)) {
+        throw new TypeError(
+          `sql must not control transactions; use transaction() for ${quote(sql)}`,
+        )
+      }
+      if (this.#sql.size >= SQL_KEPT) this.#sql.clear()
+      this.#sql.set(sql, text)
+    }
+    checkRow(text, params, sql)
+    if (this.#readOnly && !isRead(text)) {
+      // The server would refuse it as well, and the rest of the snapshot with it.
+      throw new BackendError(`a snapshot only reads; it cannot run ${quote(sql)}`, {
+        driverCode: '25006',
+      })
+    }
+    return { connection, text }
+  }
+
+  /** Run a statement; one that the server has forgotten or changed is parsed once more. */
+  #run<T>(
+    connection: PgConnection,
+    text: SqlText,
+    run: (statement: Statement) => T,
+    params: readonly Value[],
+  ): T {
+    const doubtful = connection.status === 'I' && !isRead(text)
+    for (let again = true; ; again = false) {
+      const statement = this.#call(false, () => connection.prepare(text.text, params))
+      try {
+        return this.#call(doubtful, () => run(statement))
+      } catch (error) {
+        const stale = error instanceof BackendError && isStale(error.cause)
+        if (!again || !stale || connection.status !== 'I') throw error
+      }
+    }
+  }
+
+  #control(sql: string): void {
+    const { connection } = this.#session
+    if (sql === 'COMMIT' && connection.status === 'E') {
+      throw new BackendError(
+        'the transaction cannot be committed: a statement in it failed; let its error leave the callback',
+      )
+    }
+    this.#call(sql === 'COMMIT', () => connection.control(sql))
+  }
+
+  /** @param doubtful Whether something may be stored when the answer is lost. */
+  #call<T>(doubtful: boolean, work: () => T): T {
+    try {
+      return work()
+    } catch (error) {
+      throw this.#translate(error, doubtful)
+    }
+  }
+
+  #translate(error: unknown, doubtful: boolean): unknown {
+    if (error instanceof ServerError) {
+      if (error.isUnreplicatedCommit) {
+        return new InDoubtError(
+          `committed on ${this.#session.name}, and on no standby that was to have it: ${error.text}`,
+          { cause: error },
+        )
+      }
+      return new BackendError(error.text, { cause: error, driverCode: error.sqlState })
+    }
+    const isLoss = error instanceof ConnectionError || error instanceof DeadlineError
+    if (!isLoss || !doubtful) return error
+    return new InDoubtError(
+      `the answer of ${this.#session.name} was lost, what was sent may be stored: ${error.message}`,
+      { cause: error },
+    )
+  }
+}
+
+// What is printed: no secret.
+Object.defineProperty(PgBackend.prototype, Symbol.for('nodejs.util.inspect.custom'), {
+  value(this: PgBackend): string {
+    return `PgBackend { ${this.server} }`
+  },
+})
+
+function checkRow(text: SqlText, params: readonly Value[], sql: string): void {
+  checkParams(params)
+  if (params.length !== text.parameters) {
+    throw new TypeError(
+      `sql has ${text.parameters} parameters, got ${params.length} for ${quote(sql)}`,
+    )
+  }
+}
+
+function lossOf(error: unknown): StoreError {
+  if (error instanceof DeadlineError || error instanceof ConnectionError) {
+    return new ConnectionError(
+      `the connection was lost (${error.message}); connect again, or set reconnect`,
+      { cause: error, driverCode: 'driverCode' in error ? error.driverCode : undefined },
+    )
+  }
+  throw error
+}

@@ -1,0 +1,189 @@
+/**
+ * A socket for a thread that must not wait by Promise: a worker moves the bytes, and this
+ * thread sleeps on shared memory until they are there.
+ *
+ * Whatever ends the worker (an error, an exit) ends the wait. A wait without news ends at its
+ * deadline. The worker never keeps a process alive unless it is told to.
+ *
+ * @module
+ */
+import { Worker } from 'node:worker_threads'
+import { ConnectionError, DeadlineError } from '../index.ts'
+import { CELL, PUMP_SOURCE, STATE } from './pump-source.ts'
+import type { Transport } from './transport.ts'
+
+/** Where to connect to, in the form in which the worker gets it. */
+export type PumpTarget = (
+  | { readonly host: string; readonly port: number }
+  | { readonly path: string }
+) & {
+  /** PEM texts; `serverName` is the name or address that the certificate must be for. */
+  readonly tls?: {
+    readonly ca: string | undefined
+    readonly cert: string | undefined
+    readonly key: string | undefined
+    readonly serverName: string
+  }
+}
+
+const RING_BYTES = 256 * 1024
+const INFO_BYTES = 16 * 1024
+const SPIN_MS = 0.15
+/** After so many futile spins in a row, only every so manieth wait is tried. */
+const MISSES = 4
+const RETRY_EVERY = 32
+
+/** A {@link Transport} over TCP, a unix socket or TLS. */
+export class SocketPump implements Transport {
+  readonly #worker: Worker
+  readonly #control = new Int32Array(new SharedArrayBuffer(4 * 8))
+  readonly #ring = new Uint8Array(new SharedArrayBuffer(RING_BYTES))
+  readonly #info = new Uint8Array(new SharedArrayBuffer(INFO_BYTES))
+  #closed = false
+  #misses = 0
+  #waits = 0
+  #listener: (() => void) | null = null
+  certificate: Uint8Array | undefined
+
+  private constructor(target: PumpTarget) {
+    this.#worker = new Worker(PUMP_SOURCE, {
+      eval: true,
+      env: {},
+      execArgv: [],
+      workerData: { control: this.#control, ring: this.#ring, info: this.#info, target },
+    })
+    // Its end is told through the shared memory; an event without a listener would be thrown.
+    this.#worker.on('error', () => undefined)
+    this.#worker.on('message', () => this.#arrived())
+    this.#worker.unref()
+  }
+
+  /**
+   * Connect, with TLS where the target has it.
+   * @throws ConnectionError, with the system's error code as `driverCode`.
+   * @throws DeadlineError when it takes longer than `deadlineMs`.
+   */
+  static connect(target: PumpTarget, deadlineMs: number): SocketPump {
+    const pump = new SocketPump(target)
+    pump.#waitFor(() => Atomics.load(pump.#control, CELL.state) !== STATE.connecting, deadlineMs)
+    const { code, message, certificate } = pump.#readInfo()
+    if (Atomics.load(pump.#control, CELL.state) === STATE.ended) {
+      pump.destroy()
+      throw new ConnectionError(message, { driverCode: code })
+    }
+    if (certificate !== undefined) pump.certificate = Buffer.from(certificate, 'base64')
+    return pump
+  }
+
+  send(bytes: Uint8Array): void {
+    if (this.#closed) throw new ConnectionError('the connection is closed')
+    this.#worker.postMessage(bytes)
+  }
+
+  receive(deadlineMs: number): Uint8Array {
+    const { state } = CELL
+    this.#waitFor(
+      () => this.#available() > 0 || Atomics.load(this.#control, state) === STATE.ended,
+      deadlineMs,
+    )
+    const bytes = this.poll()
+    if (bytes !== undefined) return bytes
+    const { code, message } = this.#readInfo()
+    throw new ConnectionError(message, { driverCode: code })
+  }
+
+  poll(): Uint8Array | undefined {
+    if (this.#closed) return undefined
+    const size = this.#available()
+    if (size === 0) return undefined
+    const read = Atomics.load(this.#control, CELL.read)
+    const at = (read >>> 0) % RING_BYTES
+    const first = Math.min(size, RING_BYTES - at)
+    const bytes = new Uint8Array(size)
+    bytes.set(this.#ring.subarray(at, at + first))
+    bytes.set(this.#ring.subarray(0, size - first), first)
+    Atomics.store(this.#control, CELL.read, (read + size) | 0)
+    if (Atomics.load(this.#control, CELL.backlog) === 1) this.#worker.postMessage('drain')
+    return bytes
+  }
+
+  onArrival(listener: (() => void) | null): void {
+    this.#listener = listener
+    Atomics.store(this.#control, CELL.bell, listener === null ? 0 : 1)
+  }
+
+  keepAlive(on: boolean): void {
+    if (on) this.#worker.ref()
+    else this.#worker.unref()
+  }
+
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#worker.postMessage('close')
+  }
+
+  destroy(): void {
+    this.#closed = true
+    void this.#worker.terminate()
+  }
+
+  #available(): number {
+    return (
+      (Atomics.load(this.#control, CELL.written) - Atomics.load(this.#control, CELL.read)) >>> 0
+    )
+  }
+
+  #waitFor(isThere: () => boolean, deadlineMs: number): void {
+    const end = performance.now() + deadlineMs
+    for (;;) {
+      const seen = Atomics.load(this.#control, CELL.signal)
+      if (isThere()) return
+      const leftMs = end - performance.now()
+      if (leftMs <= 0 || this.#closed) {
+        this.destroy()
+        throw new DeadlineError(`no answer from the server within ${deadlineMs} ms`)
+      }
+      if (!this.#spin(seen)) Atomics.wait(this.#control, CELL.signal, seen, leftMs)
+    }
+  }
+
+  /**
+   * Look again and again for a moment, since to sleep and to be woken can cost more than a quick
+   * answer takes. Where answers take longer, it is seldom tried.
+   * @returns whether there is news.
+   */
+  #spin(seen: number): boolean {
+    if (this.#misses >= MISSES && ++this.#waits % RETRY_EVERY !== 0) return false
+    const end = performance.now() + SPIN_MS
+    do {
+      if (Atomics.load(this.#control, CELL.signal) !== seen) {
+        this.#misses = 0
+        return true
+      }
+    } while (performance.now() < end)
+    this.#misses++
+    return false
+  }
+
+  #arrived(): void {
+    // Before the bytes are looked at: what comes from now on rings again.
+    Atomics.compareExchange(this.#control, CELL.bell, 2, 1)
+    this.#listener?.()
+  }
+
+  #readInfo(): { code: string; message: string; certificate: string | undefined } {
+    const length = Atomics.load(this.#control, CELL.info)
+    const found: unknown = JSON.parse(Buffer.from(this.#info.slice(0, length)).toString() || '{}')
+    const field = (key: string) => {
+      const value =
+        typeof found === 'object' && found !== null ? Reflect.get(found, key) : undefined
+      return typeof value === 'string' ? value : undefined
+    }
+    return {
+      code: field('code') ?? 'ECONNRESET',
+      message: field('message') || (field('code') ?? 'the connection ended'),
+      certificate: field('certificate'),
+    }
+  }
+}

@@ -1,0 +1,71 @@
+/**
+ * Prepared statements of one connection.
+ *
+ * They are named by a hash of their SQL and the types of their parameters, never by a counter:
+ * behind a pooler, where connections to the server change hands, a name then always means the
+ * same statement, whoever prepared it.
+ *
+ * @module
+ */
+import { createHash } from 'node:crypto'
+import { type Kind, kindOf } from './types.ts'
+
+/** A statement that the server has parsed. */
+export interface Statement {
+  /** Empty for one that is parsed at every use. */
+  readonly name: string
+  readonly sql: string
+  readonly types: readonly number[]
+  /** The kinds of its columns; `undefined` when it returns no rows. */
+  readonly kinds: readonly Kind[] | undefined
+}
+
+/** The name of a statement. */
+export function statementName(sql: string, types: readonly number[]): string {
+  const digest = createHash('sha256').update(`${types.join()}\0${sql}`).digest('hex')
+  return `agent_store_${digest.slice(0, 32)}`
+}
+
+/** The kinds of columns with these types. */
+export function kindsOf(types: readonly number[]): Kind[] {
+  return types.map(kindOf)
+}
+
+const KEPT = 256
+
+/** The statements that are prepared on a connection, the one used longest ago first. */
+export class StatementCache {
+  readonly #statements = new Map<string, Statement>()
+  #evicted: string[] = []
+
+  get(key: string): Statement | undefined {
+    return this.#statements.get(key)
+  }
+
+  set(key: string, statement: Statement): void {
+    if (this.#statements.size >= KEPT) {
+      for (const [oldest, { name }] of this.#statements) {
+        this.#statements.delete(oldest)
+        if (name !== '') this.#evicted.push(name)
+        break
+      }
+    }
+    this.#statements.set(key, statement)
+  }
+
+  /** Forget one, which is to be parsed again. */
+  drop(statement: Statement): void {
+    for (const [key, kept] of this.#statements) {
+      if (kept === statement) this.#statements.delete(key)
+    }
+    if (statement.name !== '') this.#evicted.push(statement.name)
+  }
+
+  /** The names that the server may forget; each is given once. */
+  takeEvicted(): readonly string[] {
+    if (this.#evicted.length === 0) return this.#evicted
+    const evicted = this.#evicted
+    this.#evicted = []
+    return evicted
+  }
+}
