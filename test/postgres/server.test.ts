@@ -19,7 +19,7 @@ async function answerToSslRequest(port: number): Promise<string> {
 }
 
 test('a server comes back after stop and kill, and is gone in the end', { skip }, async () => {
-  const server = startServer()
+  const server = startServer({ fsync: false })
   assert.equal(await answerToSslRequest(server.port), 'N')
   server.stop()
   await assert.rejects(answerToSslRequest(server.port), { code: 'ECONNREFUSED' })
@@ -38,7 +38,7 @@ test('nothing is left of a server whose owner is killed', { skip }, async () => 
     '--input-type=module-typescript',
     '--eval',
     `import { startServer } from ${JSON.stringify(import.meta.resolve('./server.ts'))}
-     const { port, folder } = startServer()
+     const { port, folder } = startServer({ fsync: false })
      console.log(JSON.stringify({ port, folder }))
      setInterval(() => undefined, 1000)`,
   ])
