@@ -120,8 +120,12 @@ function installed(folder: string, account: Account): Installation | undefined {
  */
 function unpacked(bin: string): string {
   const native = dirname(bin)
-  const identity = createHash('sha256').update(fs.readFileSync(join(native, '../package.json')))
-  const kept = join(os.tmpdir(), `agent-store-pg-${identity.digest('hex').slice(0, 16)}`)
+  const identity = createHash('sha256')
+    .update(fs.readFileSync(join(native, '../package.json')))
+    .update(String(os.userInfo().uid))
+    .digest('hex')
+    .slice(0, 16)
+  const kept = join(os.tmpdir(), `agent-store-pg-native-${identity}`)
   if (!isOurs(kept)) {
     const folder = fs.mkdtempSync(`${kept}.`)
     fs.chmodSync(folder, 0o755)
