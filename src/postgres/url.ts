@@ -3,6 +3,8 @@
  *
  * The URL class of the platform knows one host only, so it is not of use here. Every error
  * shows the URL without its password, also where a URL is too broken to say what that is.
+ * For that, it is stricter than libpq in what could be read in two ways: a user or password
+ * ends at the last '@' before the path, not at the first, and no bare '@' may follow.
  *
  * @module
  */
@@ -13,10 +15,16 @@ const SCHEME = /^[a-z][a-z0-9+.-]*:\/\//i
 const HOST = /^(?:\[([^[\]]*)\]|([^:[\]]*))(?::(.*))?$/s
 
 /**
- * The words of a URL, or of a list of `keyword=value`.
+ * The words of a URL, or of a list of `keyword=value`. A word said twice is what was said
+ * last; one with an empty value is not said.
  * @throws PolicyError for text that is neither, or says what is not known.
  */
 export function wordsOfConnectionString(text: string): Words {
+  const words = [...allWords(text)].filter(([, { value }]) => value !== '')
+  return new Map(words)
+}
+
+function allWords(text: string): Words {
   if (/^postgres(?:ql)?:\/\//i.test(text)) return wordsOfUrl(text)
   if (/^\s*\w+\s*=/.test(text)) return wordsOfPairs(text)
   throw new PolicyError(
@@ -42,9 +50,7 @@ function wordsOfUrl(url: string): Words {
     throw refusal("an '@' after the host; write '@', '/' and '?' in a value as %40, %2F, %3F")
   }
   const words: Words = new Map()
-  const set = (word: Word, value: string) => {
-    if (value !== '') words.set(word, { value, from: word })
-  }
+  const set = (word: Word, value: string) => words.set(word, { value, from: word })
   const login = rest.slice(0, Math.max(at, 0))
   const colon = login.search(/:|$/)
   set('user', decode(login.slice(0, colon), 'the user'))

@@ -37,7 +37,7 @@ export interface Said {
   readonly from: string
 }
 
-/** What was said. A word with an empty value counts as not said. */
+/** What was said. */
 export type Words = Map<Word, Said>
 
 const VARIABLES: readonly (readonly [variable: string, word: Word])[] = [
@@ -109,7 +109,7 @@ export function setWord(words: Words, name: string, value: string, kind: string)
       `unknown ${kind}${isTold ? `: ${shown(name)}` : ''}; known are ${WORDS.join(', ')}`,
     )
   }
-  if (value !== '') words.set(name, { value, from: name })
+  words.set(name, { value, from: name })
 }
 
 /** A value as an error shows it: quoted and bounded. Never pass a secret. */
