@@ -2,6 +2,9 @@
  * The backend as a reviewed configuration choice: flat, one knob a line, and safe where
  * nothing is said: a local SQLite file, no daemon.
  *
+ * A policy holds no secret: it names the environment variable that has the server's URL. What
+ * opens a server is `openStore` of `agent-store/postgres`; this module knows no socket.
+ *
  * @module
  */
 import { PolicyError, quote } from './errors.ts'
@@ -12,7 +15,18 @@ import type { Durability, SqliteOptions } from './sqlite-file.ts'
 export type BackendKind = 'sqlite' | 'postgres'
 
 const KINDS: readonly BackendKind[] = ['sqlite', 'postgres']
-const KNOBS = ['backend', 'path', 'durability', 'busyTimeoutMs'] as const
+const SQLITE_KNOBS = ['path', 'durability', 'busyTimeoutMs'] as const
+const POSTGRES_KNOBS = [
+  'urlVariable',
+  'tls',
+  'pooler',
+  'reconnect',
+  'connectTimeoutMs',
+  'deadlineMs',
+  'searchPath',
+  'applicationName',
+] as const
+const KNOBS: readonly string[] = ['backend', ...SQLITE_KNOBS, ...POSTGRES_KNOBS]
 const DURABILITIES: readonly Durability[] = ['full', 'normal']
 
 /**
@@ -25,14 +39,39 @@ const DURABILITIES: readonly Durability[] = ['full', 'normal']
  * ```
  */
 export class StorePolicy {
-  /** Default `'sqlite'`. `'postgres'` is a known name that this version cannot open. */
+  /** Default `'sqlite'`. `'postgres'` is opened by `openStore` of `agent-store/postgres`. */
   readonly backend: BackendKind = 'sqlite'
-  /** The file. No default: `open` takes the consumer's own. */
+  /** SQLite: the file. No default: `open` takes the consumer's own. */
   readonly path: string | undefined
-  /** Default `'full'`: what is acknowledged survives a power cut. */
+  /** SQLite. Default `'full'`: what is acknowledged survives a power cut. */
   readonly durability: Durability = 'full'
-  /** Milliseconds to wait for another connection's lock. Default 5,000. */
+  /** SQLite: milliseconds to wait for another connection's lock. Default 5,000. */
   readonly busyTimeoutMs: number = 5_000
+  /**
+   * Postgres: the environment variable that holds the URL, which may hold a password. Default
+   * `AGENT_STORE_URL`. Where it is not set, libpq's own `PG…` variables say where to connect.
+   */
+  readonly urlVariable: string = 'AGENT_STORE_URL'
+  /**
+   * Postgres: `'verify-full'` or `'disable'`; there is nothing between. Default: `verify-full`,
+   * and `disable` for this machine and for unix sockets.
+   */
+  readonly tls: 'verify-full' | 'disable' | undefined
+  /**
+   * Postgres: `'transaction'` behind a pooler that changes servers between transactions, as
+   * PgBouncer's transaction mode does. Default `'none'`.
+   */
+  readonly pooler: 'none' | 'transaction' = 'none'
+  /** Postgres: connect again at the call after a loss, never inside a transaction. Default `false`. */
+  readonly reconnect: boolean = false
+  /** Postgres: milliseconds for each host to answer. Default: the URL's, or 10,000. */
+  readonly connectTimeoutMs: number | undefined
+  /** Postgres: milliseconds that a call waits without news before it gives up. Default 30,000. */
+  readonly deadlineMs: number = 30_000
+  /** Postgres: the schema that has the tables. Default: the role's own search path. */
+  readonly searchPath: string | undefined
+  /** Postgres: the name that the server shows in its list of sessions. Default `agent-store`. */
+  readonly applicationName: string | undefined
 
   private constructor(knobs: Partial<StorePolicy>) {
     Object.assign(this, knobs)
@@ -49,36 +88,43 @@ export class StorePolicy {
     }
     const knobs: Record<string, unknown> = {}
     for (const [key, value] of Object.entries(config)) {
-      if (!(KNOBS as readonly string[]).includes(key)) {
+      if (!KNOBS.includes(key)) {
         throw new PolicyError(
           `unknown key ${quote(key)} in a store policy; known are ${KNOBS.join(', ')}`,
         )
       }
       if (value !== undefined) knobs[key] = value
     }
-    const { backend, durability, busyTimeoutMs, path } = knobs
+    const { backend = 'sqlite' } = knobs
     checkOneOf('backend', backend, KINDS)
-    checkOneOf('durability', durability, DURABILITIES)
-    if (path !== undefined && (typeof path !== 'string' || path === '')) {
-      throw new PolicyError(`path must be the name of a file, got ${quote(path)}`)
+    for (const key of backend === 'sqlite' ? POSTGRES_KNOBS : SQLITE_KNOBS) {
+      if (key in knobs) throw new PolicyError(`${key} is no knob of backend ${quote(backend)}`)
     }
-    if (busyTimeoutMs !== undefined && !isTimeout(busyTimeoutMs)) {
-      throw new PolicyError(
-        `busyTimeoutMs must be a whole number from 0 to 2147483647, got ${quote(busyTimeoutMs)}`,
-      )
+    checkOneOf('durability', knobs.durability, DURABILITIES)
+    checkOneOf('tls', knobs.tls, ['verify-full', 'disable'])
+    checkOneOf('pooler', knobs.pooler, ['none', 'transaction'])
+    checkName('path', knobs.path, 'the name of a file')
+    checkName('urlVariable', knobs.urlVariable, 'the name of an environment variable')
+    checkName('searchPath', knobs.searchPath, 'the name of a schema')
+    checkName('applicationName', knobs.applicationName, 'a name')
+    checkMilliseconds('busyTimeoutMs', knobs.busyTimeoutMs, 0)
+    checkMilliseconds('connectTimeoutMs', knobs.connectTimeoutMs, 1)
+    checkMilliseconds('deadlineMs', knobs.deadlineMs, 1)
+    if (knobs.reconnect !== undefined && typeof knobs.reconnect !== 'boolean') {
+      throw new PolicyError(`reconnect must be true or false, got ${quote(knobs.reconnect)}`)
     }
     return new StorePolicy(knobs)
   }
 
   /**
-   * Open what the policy says.
+   * Open the SQLite file that the policy says.
    * @param path The file where the policy names none.
-   * @throws PolicyError when neither names a file, or the backend is not in this version.
+   * @throws PolicyError when neither names a file, or the backend is a server.
    */
   open(path?: string, options: Pick<SqliteOptions, 'readOnly'> = {}): SqliteBackend {
     if (this.backend !== 'sqlite') {
       throw new PolicyError(
-        `backend ${quote(this.backend)} cannot be opened by this version; use 'sqlite'`,
+        `backend ${quote(this.backend)} is opened by openStore of 'agent-store/postgres'`,
       )
     }
     const file = this.path ?? path
@@ -94,6 +140,17 @@ function checkOneOf(key: string, value: unknown, known: readonly string[]): void
   throw new PolicyError(`unknown ${key} ${quote(value)}; known are ${known.join(', ')}`)
 }
 
-function isTimeout(value: unknown): boolean {
-  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value < 2 ** 31
+function checkName(key: string, value: unknown, what: string): void {
+  if (value === undefined || (typeof value === 'string' && value !== '')) return
+  throw new PolicyError(`${key} must be ${what}, got ${quote(value)}`)
+}
+
+function checkMilliseconds(key: string, value: unknown, least: number): void {
+  if (value === undefined) return
+  if (typeof value === 'number' && Number.isInteger(value) && value >= least && value < 2 ** 31) {
+    return
+  }
+  throw new PolicyError(
+    `${key} must be a whole number from ${least} to 2147483647, got ${quote(value)}`,
+  )
 }

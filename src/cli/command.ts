@@ -6,7 +6,9 @@
  */
 import { statSync } from 'node:fs'
 import { type ParseArgsOptionsConfig, parseArgs } from 'node:util'
+import { isServerUrl } from '../postgres/index.ts'
 import type { Output } from './output.ts'
+import { shown } from './store.ts'
 
 /** The command line was used wrongly: exit status 2. */
 export class UsageError extends Error {}
@@ -16,7 +18,7 @@ export class FoundFault extends Error {}
 
 /** What a command is called with. */
 interface Invocation {
-  /** The store: a file. */
+  /** The store: a file, or the URL of a server. */
   readonly store: string
   /** The positional arguments after the store. */
   readonly args: readonly string[]
@@ -86,12 +88,12 @@ export function takeStore(
   const hasOwn = option === undefined && (!named || positionals.length > most)
   const [first] = positionals
   if (hasOwn && first === undefined) {
-    throw new UsageError(`no store: name a file, or set AGENT_STORE; ${usage}`)
+    throw new UsageError(`no store: name a file or a postgres:// URL, or set AGENT_STORE; ${usage}`)
   }
   if (!hasOwn && option === undefined && first !== undefined && looksLikeStore(first)) {
     throw new UsageError(
-      `${JSON.stringify(first)} looks like a store, but AGENT_STORE names ${JSON.stringify(preset)}; ` +
-        `say --store ${first}, or unset AGENT_STORE`,
+      `${JSON.stringify(shown(first))} looks like a store, but AGENT_STORE names ${JSON.stringify(shown(preset ?? ''))}; ` +
+        `say --store ${shown(first)}, or unset AGENT_STORE`,
     )
   }
   const store = hasOwn ? first : preset
@@ -103,7 +105,7 @@ export function takeStore(
 }
 
 function looksLikeStore(argument: string): boolean {
-  if (/\.(db|sqlite3?)$/i.test(argument)) return true
+  if (/\.(db|sqlite3?)$/i.test(argument) || isServerUrl(argument)) return true
   return statSync(argument, { throwIfNoEntry: false })?.isFile() === true
 }
 
@@ -119,7 +121,7 @@ export function helpOf(name: string, command: Command): string {
     ...command.optionHelp,
     ...(command.takesStore === false
       ? {}
-      : { '--store FILE': 'the store, in place of the argument and of AGENT_STORE' }),
+      : { '--store STORE': 'the store, in place of the argument and of AGENT_STORE' }),
     '--trace': 'show the stack of an error',
     '-h, --help': 'show this page',
   })

@@ -14,6 +14,7 @@ import { generations } from './generation.ts'
 import { heads, streams } from './heads.ts'
 import { info } from './info.ts'
 import { log } from './log.ts'
+import { migrate } from './migrate.ts'
 import { Output } from './output.ts'
 import { exportCommand, importCommand } from './transfer.ts'
 import { verify } from './verify.ts'
@@ -31,6 +32,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   import: importCommand,
   export: exportCommand,
   info,
+  migrate,
 }
 
 const EXIT = { done: 0, fault: 1, usage: 2, failed: 3 } as const
@@ -43,7 +45,7 @@ function overview(only = ''): string {
     'A causal-ordered, tamper-evident, synchronous store for fleets of agents.\n',
     'Commands:',
     ...names.map((name) => `  ${name.padEnd(width)}  ${COMMANDS[name]?.summary}`),
-    '\nThe store is a file; where it is left out, AGENT_STORE names it.',
+    '\nThe store is a file or a postgres:// URL; where it is left out, AGENT_STORE names it.',
     'agent-store <command> --help tells more; --version tells which one this is.\n',
     'Exit status: 0 done, 1 the data has a fault, 2 wrong usage, 3 the store failed.',
   ].join('\n')

@@ -4,17 +4,27 @@
  *
  * @module
  */
-import { Generation, SchemaError, SqliteBackend, WriterLog } from '../index.ts'
+import { type Backend, Generation, SchemaError, SqliteBackend, WriterLog } from '../index.ts'
+import { isServerUrl, openStore, PgBackend } from '../postgres/index.ts'
 import { isTable, LOG, META } from '../schema.ts'
 
 /** Open an existing store for reading. @throws SchemaError when it has no log. */
-export function openForReading(store: string): SqliteBackend {
-  const db = SqliteBackend.open(store, { readOnly: true })
+export function openForReading(store: string): Backend {
+  // A standby will do for reading, unless the URL says what it must be.
+  const db = isServerUrl(store)
+    ? PgBackend.connect(
+        store.includes('target_session_attrs=')
+          ? store
+          : { url: store, targetSessionAttrs: 'any' },
+      )
+    : SqliteBackend.open(store, { readOnly: true })
   try {
     if (!isTable(db, LOG) && !isTable(db, META)) {
       throw new SchemaError(
-        `${JSON.stringify(store)} is an SQLite database without agent-store's tables; ` +
-          'name another file, or append to it to make it a store',
+        isServerUrl(store)
+          ? 'the database has no tables of agent-store in its search path; run agent-store migrate, or append to it'
+          : `${JSON.stringify(store)} is an SQLite database without agent-store's tables; ` +
+              'name another file, or append to it to make it a store',
       )
     }
     return db
@@ -25,18 +35,18 @@ export function openForReading(store: string): SqliteBackend {
 }
 
 /** Whether the store has counters: a store may have been given only a log. */
-export function hasCounters(db: SqliteBackend): boolean {
+export function hasCounters(db: Backend): boolean {
   return isTable(db, META)
 }
 
 /** Whether the store has a log: it may have been given only counters. */
-export function hasLog(db: SqliteBackend): boolean {
+export function hasLog(db: Backend): boolean {
   return isTable(db, LOG)
 }
 
 /** Open a store for writing, creating it where it is missing. */
-export function openForWriting(store: string): SqliteBackend {
-  const db = SqliteBackend.open(store)
+export function openForWriting(store: string): Backend {
+  const db = openStore(store)
   try {
     Generation.ensureSchema(db)
     WriterLog.ensureSchema(db)
@@ -45,4 +55,9 @@ export function openForWriting(store: string): SqliteBackend {
     db.close()
     throw error
   }
+}
+
+/** The store as it may be shown: a URL without its password. */
+export function shown(store: string): string {
+  return isServerUrl(store) ? store.replace(/\/\/[^/]*@/, (login) => login.replace(/:[^@]*@$/, ':***@')) : store
 }

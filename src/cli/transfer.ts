@@ -9,7 +9,7 @@
  * @module
  */
 import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync } from 'node:fs'
-import { commitEventToJson, type Entry, type SqliteBackend, WriterLog } from '../index.ts'
+import { commitEventToJson, type Entry, type Backend, WriterLog } from '../index.ts'
 import { type Command, FoundFault, UsageError } from './command.ts'
 import { linesOf, spooledInput } from './input.ts'
 import { asText, count, Output } from './output.ts'
@@ -134,7 +134,7 @@ export const importCommand: Command = {
 class BadLine extends Error {}
 
 function importLine(
-  db: SqliteBackend,
+  db: Backend,
   bytes: Uint8Array,
   fields: { stream: string; writer: string; payload: string },
 ): boolean {
@@ -163,7 +163,7 @@ function importLine(
   return true
 }
 
-function storedAt(db: SqliteBackend, stream: string, writer: string, seq: string): Entry | null {
+function storedAt(db: Backend, stream: string, writer: string, seq: string): Entry | null {
   if (!/^[1-9][0-9]{0,18}$/.test(seq)) return null
   return WriterLog.entry(db, stream, writer, BigInt(seq))
 }

@@ -1,5 +1,5 @@
 /** `agent-store verify`: recompute the chain of one log, one stream, or all. @module */
-import { ChainBrokenError, MalformedRowError, type SqliteBackend, WriterLog } from '../index.ts'
+import { ChainBrokenError, MalformedRowError, type Backend, WriterLog } from '../index.ts'
 import { type Command, FoundFault, UsageError } from './command.ts'
 import { count } from './output.ts'
 import { hasLog, openForReading } from './store.ts'
@@ -44,7 +44,7 @@ function pointer({ stream, writer, seq, detail }: ChainBrokenError) {
 }
 
 function check(
-  db: SqliteBackend,
+  db: Backend,
   stream: string | undefined,
   writer: string | undefined,
   onProgress: (entries: number) => void,
@@ -67,7 +67,7 @@ function check(
   return { logs: head === null ? 0 : 1, entries: head?.seq ?? 0n }
 }
 
-function total(db: SqliteBackend, stream: string | undefined, writer: string | undefined): number {
+function total(db: Backend, stream: string | undefined, writer: string | undefined): number {
   const params = [stream, writer].filter((name) => name !== undefined)
   const where = ['', ' WHERE stream = ?', ' WHERE stream = ? AND writer = ?'][params.length] ?? ''
   return Number(db.query(`SELECT count(*) FROM _agent_store_log${where}`, params)[0]?.[0] ?? 0n)
