@@ -27,6 +27,14 @@ export interface Roles {
   readonly schema: string
 }
 
+/** The names that the manifests in `deploy/` use. */
+export const DEFAULT_ROLES: Roles = {
+  owner: 'agent_store_owner',
+  writer: 'agent_store_writer',
+  reader: 'agent_store_reader',
+  schema: 'public',
+}
+
 /**
  * Keeps two migrations apart; let go at the end of the transaction. Locks with two keys are
  * apart from those with one, which appends take.

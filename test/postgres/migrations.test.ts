@@ -8,6 +8,7 @@ import { after, before, describe, test } from 'node:test'
 import {
   APPEND_ONLY_SQLSTATE,
   appendOnlySql,
+  DEFAULT_ROLES,
   MIGRATION_LOCK_SQL,
   MIGRATIONS,
   partitionSql,
@@ -319,8 +320,7 @@ test('a name that the server would cut or cannot hold is refused', () => {
   assert.throws(() => quoteIdentifier(''), RangeError)
   assert.throws(() => quoteIdentifier('a\0b'), TypeError)
   assert.throws(() => quoteIdentifier('\ud800'), TypeError)
-  const roles = { owner: 'o', writer: 'w', reader: 'r', schema: '' }
-  assert.throws(() => rolesSql(roles), RangeError)
+  assert.throws(() => rolesSql({ ...DEFAULT_ROLES, schema: '' }), RangeError)
   assert.throws(() => partitionSql({ partitions: 1 }), RangeError)
   assert.throws(() => partitionSql({ partitions: 2.5 }), RangeError)
 })
@@ -330,8 +330,12 @@ test('steps are numbered from 1, and every list is single statements', () => {
     MIGRATIONS.map(({ id }) => id),
     MIGRATIONS.map((_, i) => i + 1),
   )
-  const roles = { owner: 'o', writer: 'w', reader: 'r', schema: 's' }
-  for (const sql of [schemaSql, rolesSql(roles), appendOnlySql(), rowLevelSecuritySql()].flat()) {
+  for (const sql of [
+    schemaSql,
+    rolesSql(DEFAULT_ROLES),
+    appendOnlySql(),
+    rowLevelSecuritySql(),
+  ].flat()) {
     // Semicolons only inside a dollar quote.
     assert.doesNotMatch(sql.replace(/(\$\w+\$)[\s\S]*?\1/g, ''), /;/)
   }
