@@ -14,14 +14,14 @@ SELECT application_name, client_addr, state, sync_state,
 FROM pg_stat_replication ORDER BY application_name;
 
 \echo 2. Synchronous standbys: missing ones
--- waits_for_standby true and connected 0: every append blocks until its client's deadline.
--- waits_for_standby false on a server that is meant to be safe: an acknowledged entry is on one
--- disk only.
-SELECT current_setting('synchronous_standby_names') AS synchronous_standby_names,
-  current_setting('synchronous_standby_names') <> ''
-    AND current_setting('synchronous_commit') NOT IN ('off', 'local') AS waits_for_standby,
+-- names set and connected 0: every append blocks until its client's deadline.
+-- names empty on a server that is meant to be safe: an acknowledged entry is on one disk only.
+-- lowered above 0: a role or database has a synchronous_commit of its own, which may be off.
+SELECT current_setting('synchronous_standby_names') AS names,
   (SELECT count(*) FROM pg_stat_replication
-   WHERE state = 'streaming' AND sync_state IN ('sync', 'quorum')) AS connected;
+   WHERE state = 'streaming' AND sync_state IN ('sync', 'quorum')) AS connected,
+  (SELECT count(*) FROM pg_db_role_setting
+   WHERE array_to_string(setconfig, ' ') LIKE '%synchronous_commit%') AS lowered;
 
 \echo 3. Commits that wait for a standby
 -- Any row older than a second or two: the standbys are slow or gone. These sessions have their
