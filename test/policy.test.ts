@@ -80,10 +80,10 @@ test('no path at all is said before anything is opened', () => {
   assert.throws(() => StorePolicy.from().open(), PolicyError)
 })
 
-test('postgres is a known name that this version cannot open', () => {
+test('postgres is a known name, and is opened by the module that knows servers', () => {
   const policy = StorePolicy.from({ backend: 'postgres' })
   assert.equal(policy.backend, 'postgres')
-  assert.throws(() => policy.open('x.db'), PolicyError)
+  assert.throws(() => policy.open('x.db'), /opened by openStore of 'agent-store\/postgres'/)
 })
 
 const REFUSED: readonly (readonly [unknown, RegExp])[] = [
@@ -104,6 +104,14 @@ const REFUSED: readonly (readonly [unknown, RegExp])[] = [
   [{ busyTimeoutMs: 2 ** 31 }, /busyTimeoutMs must be a whole number/],
   [{ busyTimeoutMs: '5' }, /busyTimeoutMs must be a whole number/],
   [{ busyTimeoutMs: Number.NaN }, /busyTimeoutMs must be a whole number/],
+  [{ backend: 'postgres', path: 'x.db' }, /path is no knob of backend "postgres"/],
+  [{ deadlineMs: 5 }, /deadlineMs is no knob of backend "sqlite"/],
+  [{ backend: 'postgres', deadlineMs: 0 }, /deadlineMs must be a whole number from 1/],
+  [{ backend: 'postgres', tls: 'prefer' }, /unknown tls "prefer"; known are verify-full, disable/],
+  [{ backend: 'postgres', pooler: 'session' }, /unknown pooler "session"/],
+  [{ backend: 'postgres', reconnect: 'yes' }, /reconnect must be true or false, got "yes"/],
+  [{ backend: 'postgres', urlVariable: '' }, /urlVariable must be the name of an environment/],
+  [{ backend: 'postgres', url: 'postgres://x' }, /unknown key "url"/],
 ]
 for (const [config, message] of REFUSED) {
   test(`refused: ${JSON.stringify(config)}`, () => {

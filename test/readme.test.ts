@@ -4,6 +4,7 @@ import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
+import { databaseUrl, withoutDatabase } from './postgres/server.ts'
 
 const root = join(import.meta.dirname, '..')
 // Inside the package, so that it can be imported by its own name.
@@ -32,15 +33,19 @@ const runners: Record<string, (code: string, name: string) => string> = {
 }
 
 function run(command: string, args: string[]): string {
-  return execFileSync(command, args, { cwd: folder, encoding: 'utf8' })
+  return execFileSync(command, args, { cwd: folder, encoding: 'utf8', env })
 }
+
+const withoutServer = withoutDatabase()
+const env = { ...process.env, ...(withoutServer ? {} : { AGENT_STORE_URL: databaseUrl() }) }
 
 let blocks = 0
 for (const document of documents) {
   const text = readFileSync(join(root, document), 'utf8')
   for (const [, language = '', code = ''] of text.matchAll(/^```(\w*)\n([\s\S]*?)^```$/gm)) {
     const number = ++blocks
-    test(`${document}: block ${number} (${language || 'no language'}) runs`, () => {
+    const skip = code.includes('AGENT_STORE_URL') && withoutServer
+    test(`${document}: block ${number} (${language || 'no language'}) runs`, { skip }, () => {
       const runner = runners[language]
       assert.ok(runner, `a block in ${JSON.stringify(language)} cannot be executed`)
       assert.notEqual(runner(code, `block-${number}`), '')

@@ -8,7 +8,8 @@
  * @module
  */
 import { readFileSync, writeSync } from 'node:fs'
-import { SqliteBackend, WriterLog } from '../index.ts'
+import { WriterLog } from '../index.ts'
+import { openStore } from '../postgres/index.ts'
 
 const [, , store = '', file = '', number = '0', agents = '1', doomed] = process.argv
 const turns: { stream: string; writer: string; payload: unknown }[] = readFileSync(file, 'utf8')
@@ -16,7 +17,7 @@ const turns: { stream: string; writer: string; payload: unknown }[] = readFileSy
   .filter((line) => line.trim() !== '')
   .map((line) => JSON.parse(line))
 
-using db = SqliteBackend.open(store)
+using db = openStore(store)
 do {
   for (const [i, { stream, writer, payload }] of turns.entries()) {
     if (i % Number(agents) !== Number(number)) continue

@@ -1,6 +1,6 @@
 /**
  * `agent-store demo`: the main job on real input, in a few seconds: several processes on
- * one file, one of them killed, a bell, a verification, and a forgery that is caught.
+ * one store, one of them killed, a bell, a verification, and a forgery that is caught.
  *
  * @module
  */
@@ -10,10 +10,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { ChainBrokenError, Doorbell, Generation, SqliteBackend, WriterLog } from '../index.ts'
-import { type Command, FoundFault } from './command.ts'
+import { type Backend, ChainBrokenError, Doorbell, Generation, WriterLog } from '../index.ts'
+import { isServerUrl, openStore, PgBackend } from '../postgres/index.ts'
+import { type Command, FoundFault, UsageError } from './command.ts'
 import { count, dim, type Output, printable, strong } from './output.ts'
-import { openForWriting } from './store.ts'
+import { openForReading, openForWriting, shown } from './store.ts'
 
 const AGENTS = 4
 const KILL_AFTER = 60
@@ -24,32 +25,53 @@ export const demo: Command = {
   summary: 'Show the main job: many processes, one file, nothing lost, nothing forged.',
   args: [],
   takesStore: false,
-  options: { turns: { type: 'string' } },
-  optionHelp: { '--turns FILE': 'JSON lines with stream, writer and payload to append' },
+  options: { turns: { type: 'string' }, on: { type: 'string' }, brief: { type: 'boolean' } },
+  optionHelp: {
+    '--turns FILE': 'JSON lines with stream, writer and payload to append',
+    '--on URL': 'run it on a PostgreSQL server, in a new schema of its own',
+    '--brief': 'leave out what to try next',
+  },
   async run({ options, out }) {
     const turns = typeof options.turns === 'string' ? options.turns : defaultTurns()
     readFileSync(turns)
-    const file = join(mkdtempSync(join(tmpdir(), 'agent-store-demo-')), 'fleet.db')
-    openForWriting(file).close()
-    await fleet(out, file, turns)
-    await killed(out, file, turns)
-    const stream = ring(out, file)
-    check(out, file)
-    forge(out, file)
+    const store = typeof options.on === 'string' ? makeSchema(options.on) : makeFile()
+    openForWriting(store).close()
+    await fleet(out, store, turns)
+    await killed(out, store, turns)
+    const stream = ring(out, store)
+    check(out, store)
+    if (isServerUrl(store)) forgeInTransaction(out, store)
+    else forgeCopy(out, store)
+    if (options.brief) return
     const cli = fromSource ? 'npm run -s agent-store --' : 'npx agent-store'
-    out.line(`\n${strong('The store is')} ${file}`)
+    const name = isServerUrl(store) ? `'${shown(store)}'` : store
+    out.line(`\n${strong('The store is')} ${name}`)
     out.line('Try next:')
-    out.line(`  ${cli} streams ${file}`)
-    out.line(`  ${cli} log ${file} ${JSON.stringify(stream)} --tail 5`)
-    out.line(`  ${cli} verify ${file}`)
+    out.line(`  ${cli} streams ${name}`)
+    out.line(`  ${cli} log ${name} ${JSON.stringify(stream)} --tail 5`)
+    out.line(`  ${cli} verify ${name}`)
   },
 }
 
-async function fleet(out: Output, file: string, turns: string): Promise<void> {
-  step(out, 1, `${AGENTS} agent processes append real turns to one file, all at once`)
+function makeFile(): string {
+  return join(mkdtempSync(join(tmpdir(), 'agent-store-demo-')), 'fleet.db')
+}
+
+/** @returns the URL with the new schema as its search path. */
+function makeSchema(url: string): string {
+  if (!isServerUrl(url))
+    throw new UsageError(`--on takes a postgres:// URL, got ${JSON.stringify(url)}`)
+  using db = PgBackend.connect(url)
+  const schema = `agent_store_demo_${process.pid}`
+  db.exec(`CREATE SCHEMA ${schema}`)
+  return `${url}${url.includes('?') ? '&' : '?'}options=-csearch_path%3D${schema}`
+}
+
+async function fleet(out: Output, store: string, turns: string): Promise<void> {
+  step(out, 1, `${AGENTS} agent processes append real turns to one store, all at once`)
   const written = await Promise.all(
     Array.from({ length: AGENTS }, async (_, i) => {
-      const agent = start(file, turns, String(i), String(AGENTS))
+      const agent = start(store, turns, String(i), String(AGENTS))
       let lines = 0
       for await (const _ of createInterface({ input: agent.stdout ?? ([] as never) })) lines++
       await ended(agent)
@@ -63,16 +85,16 @@ async function fleet(out: Output, file: string, turns: string): Promise<void> {
   out.flush()
 }
 
-async function killed(out: Output, file: string, turns: string): Promise<void> {
+async function killed(out: Output, store: string, turns: string): Promise<void> {
   step(out, 2, 'a fifth one is killed (SIGKILL) in the midst of appending')
-  const agent = start(file, turns, '0', '1', 'doomed')
+  const agent = start(store, turns, '0', '1', 'doomed')
   const acknowledged: string[] = []
   for await (const line of createInterface({ input: agent.stdout ?? ([] as never) })) {
     acknowledged.push(line)
     if (acknowledged.length === KILL_AFTER) agent.kill('SIGKILL')
   }
   await ended(agent, true)
-  using db = SqliteBackend.open(file)
+  using db = openStore(store)
   const stored = new Set(
     [...WriterLog.read(db, 'demo:doomed', 'doomed')].map(
       ({ seq, contentHash }) => `${seq} ${Buffer.from(contentHash).toString('hex')}`,
@@ -81,15 +103,15 @@ async function killed(out: Output, file: string, turns: string): Promise<void> {
   const lost = acknowledged.filter((line) => !stored.has(line)).length
   out.line(
     `   ${count(acknowledged.length)} appends were acknowledged before it died, ` +
-      `${count(acknowledged.length - lost)} are in the file, ${lost} lost`,
+      `${count(acknowledged.length - lost)} are in the store, ${lost} lost`,
   )
   out.flush()
   if (lost > 0) throw new FoundFault(`${lost} acknowledged appends are lost`)
 }
 
-function ring(out: Output, file: string): string {
+function ring(out: Output, store: string): string {
   step(out, 3, 'a subscriber is rung when a commit is durable')
-  using db = SqliteBackend.open(file)
+  using db = openStore(store)
   const bell = new Doorbell()
   bell.tie(db)
   let rung = 0
@@ -114,9 +136,9 @@ function ring(out: Output, file: string): string {
   return WriterLog.streams(db).find((stream) => !stream.startsWith('demo:')) ?? 'demo:supervisor'
 }
 
-function check(out: Output, file: string): void {
+function check(out: Output, store: string): void {
   step(out, 4, 'every hash and every link is recomputed')
-  using db = SqliteBackend.open(file, { readOnly: true })
+  using db = openForReading(store)
   const start = performance.now()
   const { logs, entries } = WriterLog.verifyAll(db)
   const ms = Math.ceil(performance.now() - start)
@@ -124,11 +146,30 @@ function check(out: Output, file: string): void {
   out.flush()
 }
 
-function forge(out: Output, file: string): void {
+function forgeCopy(out: Output, file: string): void {
   step(out, 5, 'a copy is tampered with: one past turn says something else')
   const copy = file.replace(/fleet\.db$/, 'forged.db')
   copyFileSync(file, copy)
-  using db = SqliteBackend.open(copy)
+  using db = openStore(copy)
+  forge(out, db)
+}
+
+function forgeInTransaction(out: Output, store: string): void {
+  step(out, 5, 'one past turn is made to say something else, in a transaction that is taken back')
+  using db = openStore(store)
+  const taken = new Error('taken back')
+  try {
+    db.transaction(() => {
+      forge(out, db)
+      throw taken
+    })
+  } catch (error) {
+    if (error !== taken) throw error
+  }
+  WriterLog.verifyAll(db)
+}
+
+function forge(out: Output, db: Backend): void {
   db.exec('UPDATE _agent_store_log SET payload = ? WHERE stream = ? AND writer = ? AND seq = ?', [
     new Uint8Array(Buffer.from('I never said that.')),
     'demo:doomed',

@@ -6,7 +6,9 @@ import { count, size } from './output.ts'
 import { hasCounters, hasLog, openForReading } from './store.ts'
 
 /** What is found out: the value for scripts, and in words where that says more. */
-type Facts = Readonly<Record<string, readonly [label: string, value: string | number, words?: string]>>
+type Facts = Readonly<
+  Record<string, readonly [label: string, value: string | number, words?: string]>
+>
 
 export const info: Command = {
   summary: 'Show where a store is, its modes, sizes and counts, and let SQLite check its file.',
@@ -39,7 +41,11 @@ function ofFile(db: SqliteBackend): Facts {
     journalMode: ['journal mode', db.journalMode],
     durability: ['durability', 'full', 'full: what this command line acknowledges is on disk'],
     sqliteVersion: ['SQLite', String(db.query('SELECT sqlite_version()')[0]?.[0])],
-    fileBytes: ['size', fileBytes, `${size(fileBytes)}, and ${size(walBytes)} in the write-ahead log`],
+    fileBytes: [
+      'size',
+      fileBytes,
+      `${size(fileBytes)}, and ${size(walBytes)} in the write-ahead log`,
+    ],
     walBytes: ['', walBytes],
     ...contents(db),
     integrity: ['integrity', problems.join('; ')],

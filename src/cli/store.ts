@@ -13,9 +13,7 @@ export function openForReading(store: string): Backend {
   // A standby will do for reading, unless the URL says what it must be.
   const db = isServerUrl(store)
     ? PgBackend.connect(
-        store.includes('target_session_attrs=')
-          ? store
-          : { url: store, targetSessionAttrs: 'any' },
+        store.includes('target_session_attrs=') ? store : { url: store, targetSessionAttrs: 'any' },
       )
     : SqliteBackend.open(store, { readOnly: true })
   try {
@@ -59,5 +57,7 @@ export function openForWriting(store: string): Backend {
 
 /** The store as it may be shown: a URL without its password. */
 export function shown(store: string): string {
-  return isServerUrl(store) ? store.replace(/\/\/[^/]*@/, (login) => login.replace(/:[^@]*@$/, ':***@')) : store
+  return isServerUrl(store)
+    ? store.replace(/\/\/[^/]*@/, (login) => login.replace(/:[^@]*@$/, ':***@'))
+    : store
 }

@@ -9,7 +9,7 @@
  * @module
  */
 import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync } from 'node:fs'
-import { commitEventToJson, type Entry, type Backend, WriterLog } from '../index.ts'
+import { type Backend, commitEventToJson, type Entry, WriterLog } from '../index.ts'
 import { type Command, FoundFault, UsageError } from './command.ts'
 import { linesOf, spooledInput } from './input.ts'
 import { asText, count, Output } from './output.ts'

@@ -1,5 +1,5 @@
 /** `agent-store verify`: recompute the chain of one log, one stream, or all. @module */
-import { ChainBrokenError, MalformedRowError, type Backend, WriterLog } from '../index.ts'
+import { type Backend, ChainBrokenError, MalformedRowError, WriterLog } from '../index.ts'
 import { type Command, FoundFault, UsageError } from './command.ts'
 import { count } from './output.ts'
 import { hasLog, openForReading } from './store.ts'

@@ -23,7 +23,6 @@ export interface Pglite {
 export interface PgliteOptions {
   /** `'none'`: that an acknowledged write may be lost is known and accepted. */
   readonly durability: 'none'
-  readonly searchPath?: string
 }
 
 const used = new WeakSet<Pglite>()
@@ -56,13 +55,15 @@ export function openPglite(
         channelBinding: 'disable',
       },
       database: 'postgres',
-      parameters: options.searchPath === undefined ? {} : { search_path: options.searchPath },
+      parameters: {},
       unnamed: false,
       connectTimeoutMs: 0,
       deadlineMs: 0,
     },
     listener,
   )
+  // Its session outlives our connections, and what they have prepared with it.
+  connection.control('DEALLOCATE ALL')
   used.add(pglite)
   return {
     connection,

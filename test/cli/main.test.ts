@@ -78,6 +78,7 @@ test('--help lists every command, and each command has a page', () => {
     'import',
     'export',
     'info',
+    'migrate',
   ]
   for (const command of commands) {
     assert.ok(overview.includes(`  ${command}`), command)
@@ -382,7 +383,7 @@ test('import refuses a forged payload, a lone seq and a lone hash that do not fi
 
 test('wrong usage exits with 2 and one line that says how', () => {
   fails(2, /no command "nonsense"; there are demo, /, ['nonsense'])
-  fails(2, /no store: name a file, or set AGENT_STORE/, ['log'])
+  fails(2, /no store: name a file or a postgres:\/\/ URL, or set AGENT_STORE/, ['log'])
   fails(2, /missing <stream>; usage: agent-store log/, ['log', store])
   fails(2, /too many arguments/, ['info', store, 'more'])
   fails(2, /Unknown option '--nonsense'.*see agent-store log --help/, [
@@ -432,7 +433,7 @@ test('a reader that goes away ends it quietly', () => {
 test('the demo shows a kill without loss, a bell, a verification and a forgery caught', () => {
   const shown = ok(['demo', '--turns', join(root, 'data', 'agent-turns.jsonl')])
   assert.match(shown, /= 22 turns acknowledged, none refused/)
-  assert.match(shown, /appends were acknowledged before it died, \d+ are in the file, 0 lost/)
+  assert.match(shown, /appends were acknowledged before it died, \d+ are in the store, 0 lost/)
   assert.match(shown, /ding: \(demo:supervisor, supervisor, 1\)/)
   assert.match(shown, /entries in \d+ logs verified/)
   assert.match(shown, /caught: chain broken on stream "demo:doomed" writer "doomed" at seq 7/)
