@@ -106,7 +106,7 @@ export const APPEND_ONLY_SQLSTATE = 'SA001'
 /**
  * Triggers that refuse to edit or remove entries and to move a counter back, whoever asks,
  * and CHECK constraints for what the tables' types leave open. The owner can drop them, but
- * not by accident. Run it as the owner.
+ * not by accident. Run it as the owner or a superuser.
  */
 export function appendOnlySql(): string[] {
   const refuse = `
@@ -129,6 +129,7 @@ BEGIN
 END`
   return [
     `CREATE OR REPLACE FUNCTION _agent_store_refuse() RETURNS trigger LANGUAGE plpgsql AS ${dollarQuote(refuse)}`,
+    giveToOwnerSql('FUNCTION _agent_store_refuse()'),
     // A statement that names a partition fires only triggers on rows, and its own.
     triggerSql('_agent_store_log', 'append_only', 'UPDATE OR DELETE OR TRUNCATE', 'STATEMENT'),
     triggerSql('_agent_store_log', 'append_only_row', 'UPDATE OR DELETE', 'ROW'),
@@ -155,7 +156,7 @@ END`
 /**
  * Row-level security: whoever may SELECT reads every entry, but an entry is inserted only
  * under a writer's name that `_agent_store_writer` gives to the current role. Until that
- * table has rows, nobody appends. Run it as the owner.
+ * table has rows, nobody appends. Run it as the owner or a superuser.
  *
  * A table, and not `writer = current_user`: a name in a log is for ever, while roles are
  * replaced; names may be longer than the 63 bytes of a role; a service may hold several.
@@ -165,6 +166,7 @@ export function rowLevelSecuritySql(): string[] {
   return [
     'CREATE TABLE IF NOT EXISTS _agent_store_writer (' +
       'role_name TEXT COLLATE "C", writer TEXT COLLATE "C", PRIMARY KEY (role_name, writer))',
+    giveToOwnerSql('TABLE _agent_store_writer'),
     // The policy reads it with the rights of whoever inserts.
     'GRANT SELECT ON _agent_store_writer TO PUBLIC',
     policySql('_agent_store_read', 'FOR SELECT USING (true)'),
@@ -225,6 +227,15 @@ function becomeMemberSql(role: string): string {
     `SELECT WHERE pg_catalog.pg_has_role(${quoteLiteral(role)}, ${mode})`,
     `GRANT ${quoteIdentifier(role)} TO CURRENT_USER`,
   )
+}
+
+/** A superuser may run the list for the log's owner. */
+function giveToOwnerSql(thing: string): string {
+  return `DO ${dollarQuote(`
+BEGIN
+  EXECUTE format('ALTER ${thing} OWNER TO %I', (SELECT pg_catalog.pg_get_userbyid(relowner)
+    FROM pg_catalog.pg_class WHERE oid = '_agent_store_log'::regclass));
+END`)}`
 }
 
 /** ENABLE ALWAYS: also where a replica applies changes. */
