@@ -50,6 +50,7 @@ describe('on a server', { skip: url === '' && 'AGENT_STORE_TEST_PG_URL names no 
       ['-X', '-q', '-A', '-t', '-v', 'ON_ERROR_STOP=1', '-v', 'VERBOSITY=verbose', target.href],
       {
         encoding: 'utf8',
+        timeout: 30_000,
         env: { ...process.env, PGOPTIONS: '-c client_min_messages=warning' },
         input: [...(db === database ? [path] : []), ...become, ...statements].join(';\n'),
       },
