@@ -24,7 +24,7 @@ export const migrate: Command = {
   },
   optionHelp: {
     '--roles': `also the roles ${DEFAULT_ROLES.owner}, ${DEFAULT_ROLES.writer}, ${DEFAULT_ROLES.reader}`,
-    '--schema NAME': 'the schema that the roles are for; default public',
+    '--schema NAME': 'the schema that the roles are for; default: the first of the search path',
     '--append-only': 'also triggers that refuse to change or delete an entry',
     '--row-level-security': 'also policies that bind a role to its writer names',
     '--partitions N': 'a new log in N hash partitions by stream',
@@ -40,8 +40,9 @@ export const migrate: Command = {
       )
     }
     const partitions = integerOption(options.partitions, '--partitions')
-    const schema = typeof options.schema === 'string' ? options.schema : DEFAULT_ROLES.schema
-    const parts: (readonly [name: string, sql: readonly string[]])[] = [
+    const partsFor = (
+      schema: string,
+    ): readonly (readonly [name: string, sql: readonly string[]])[] => [
       ...(partitions === undefined
         ? []
         : [['partitions', partitionSql({ partitions: Number(partitions) })] as const]),
@@ -52,14 +53,16 @@ export const migrate: Command = {
         ? [['row-level security', rowLevelSecuritySql()] as const]
         : []),
     ]
+    const named = typeof options.schema === 'string' ? options.schema : undefined
     if (options.print) {
-      for (const [name, sql] of parts) {
+      for (const [name, sql] of partsFor(named ?? DEFAULT_ROLES.schema)) {
         out.line(`-- ${name}`)
         for (const statement of sql) out.line(`${statement.trim()};`)
       }
       return
     }
     using db = PgBackend.connect(store)
+    const parts = partsFor(named ?? String(db.query('SELECT current_schema()')[0]?.[0]))
     db.transaction(() => {
       db.query(MIGRATION_LOCK_SQL)
       for (const statement of parts.flatMap(([, sql]) => sql)) db.query(statement)

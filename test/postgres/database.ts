@@ -3,20 +3,21 @@
  *
  * @module
  */
-import type { TestContext } from 'node:test'
+import { after, type TestContext } from 'node:test'
 import { PgBackend, type PgOptions } from 'agent-store/postgres'
 import { databaseUrl } from './server.ts'
 
 let made = 0
+let admin: PgBackend | undefined
+after(() => admin?.close())
 
-/** Options for connections that see nothing but an empty schema. */
-export function emptyPlace(t: Pick<TestContext, 'after'>, url: string = databaseUrl()): PgOptions {
+/** Options for connections to the test server that see nothing but an empty schema. */
+export function emptyPlace(t: Pick<TestContext, 'after'>): PgOptions {
+  const url = databaseUrl()
   const searchPath = `case_${process.pid}_${++made}`
-  using admin = PgBackend.connect(url)
-  admin.exec(`CREATE SCHEMA ${searchPath}`)
-  t.after(() => {
-    using again = PgBackend.connect(url)
-    again.exec(`DROP SCHEMA ${searchPath} CASCADE`)
-  })
+  admin ??= PgBackend.connect(url)
+  const server = admin
+  server.exec(`CREATE SCHEMA ${searchPath}`)
+  t.after(() => server.exec(`DROP SCHEMA ${searchPath} CASCADE`))
   return { url, searchPath }
 }
