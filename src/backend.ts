@@ -44,7 +44,10 @@ export interface Backend extends Disposable {
    */
   execMany(sql: string, rows: readonly (readonly Value[])[]): number
 
-  /** Run one statement and return all its rows; also for `RETURNING`. */
+  /**
+   * Run one statement and return all its rows; also for `RETURNING`. The rows are the caller's
+   * from then on: it may change their bytes, or free them.
+   */
   query(sql: string, params?: readonly Value[]): Row[]
 
   /**
