@@ -15,10 +15,11 @@ export interface Blake3Kernel {
   /** BLAKE3-256 of `head` followed by `tail`, as a fresh 32-byte array. */
   hash(head: Uint8Array, tail?: Uint8Array): Uint8Array
   /**
-   * Digests of `lengths.length` inputs lying back to back in `packed`, 32 bytes each, into `out`.
+   * Digests of `lengths.length` inputs lying one behind the other in `packed`, 32 bytes each, into
+   * `out`. Before each input lie `gap` bytes (default 0) that are left out.
    * @throws RangeError when `packed` is shorter than its inputs or `out` than their digests.
    */
-  hashMany(packed: Uint8Array, lengths: Uint32Array, out: Uint8Array): void
+  hashMany(packed: Uint8Array, lengths: Uint32Array, out: Uint8Array, gap?: number): void
 }
 
 // The part of the global that is used; the compiler only knows it together with the DOM.
@@ -47,7 +48,7 @@ interface KernelExports {
   readonly digestsAddress: WebAssembly.Global
   readonly maxInputs: WebAssembly.Global
   hash(length: number): void
-  hashMany(count: number): void
+  hashMany(count: number, gap: number): void
   begin(): void
   absorb(): void
   finish(length: number): void
@@ -120,8 +121,13 @@ function createKernel(wasm: KernelExports): Blake3Kernel {
     return new Uint8Array(firstDigest)
   }
 
-  function hashMany(packed: Uint8Array, lengths: Uint32Array, out: Uint8Array): void {
-    let total = 0
+  function hashMany(
+    packed: Uint8Array,
+    lengths: Uint32Array,
+    out: Uint8Array,
+    gap: number = 0,
+  ): void {
+    let total = gap * lengths.length
     for (const length of lengths) total += length
     if (total > packed.length) {
       throw new RangeError(`packed: ${packed.length} bytes, but its inputs have ${total}`)
@@ -134,20 +140,20 @@ function createKernel(wasm: KernelExports): Blake3Kernel {
       let last = first
       let end = offset
       while (last < lengths.length && last - first < maxInputs) {
-        const next = end + (lengths[last] ?? 0)
+        const next = end + gap + (lengths[last] ?? 0)
         if (next - offset > windowBytes) break
         end = next
         last++
       }
       if (last === first) {
-        end = offset + (lengths[first] ?? 0)
-        out.set(hash(packed.subarray(offset, end)), DIGEST_BYTES * first)
+        end = offset + gap + (lengths[first] ?? 0)
+        out.set(hash(packed.subarray(offset + gap, end)), DIGEST_BYTES * first)
         last++
       } else {
         const count = last - first
         window.set(packed.subarray(offset, end))
         lengthsArea.set(lengths.subarray(first, last))
-        wasm.hashMany(count)
+        wasm.hashMany(count, gap)
         out.set(digests.subarray(0, DIGEST_BYTES * count), DIGEST_BYTES * first)
       }
       first = last

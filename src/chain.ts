@@ -27,9 +27,10 @@ export function typescriptKernel(): Blake3Kernel {
       if (tail !== undefined) hasher.update(tail)
       return hasher.digest()
     },
-    hashMany(packed, lengths, out) {
+    hashMany(packed, lengths, out, gap = 0) {
       let at = 0
       lengths.forEach((length, i) => {
+        at += gap
         hasher.update(packed.subarray(at, at + length)).digestInto(out, i * DIGEST_BYTES)
         at += length
       })
@@ -47,9 +48,9 @@ export function chainHash(prevHash: Uint8Array | null, payload: Uint8Array): Uin
   return prevHash === null ? kernel().hash(payload) : kernel().hash(prevHash, payload)
 }
 
-/** Digests of `lengths.length` inputs that lie back to back in `packed`, 32 bytes each. @internal */
-export function hashMany(packed: Uint8Array, lengths: Uint32Array): Uint8Array {
+/** Digests of inputs, 32 bytes each, as {@link Blake3Kernel.hashMany} gives them. @internal */
+export function hashMany(packed: Uint8Array, lengths: Uint32Array, gap?: number): Uint8Array {
   const digests = new Uint8Array(lengths.length * DIGEST_BYTES)
-  kernel().hashMany(packed, lengths, digests)
+  kernel().hashMany(packed, lengths, digests, gap)
   return digests
 }

@@ -1,8 +1,8 @@
 /**
  * The statements that read pages of a log, in each dialect.
  *
- * A packed page is one row: a string of two characters for each entry, and two blobs, the
- * inputs of the hashes and the hashes. The characters carry numbers cheaply: how far its seq
+ * A packed page is one row: a string of two characters for each entry, and a blob with its
+ * `content_hash`, `prev_hash` and payload. The characters carry numbers cheaply: how far its seq
  * lies from the first one, which shows order and gaps, and the length of its payload plus one
  * (a NUL would be cut), or the mark of an entry that does not fit.
  *
@@ -56,8 +56,7 @@ function sqlitePacked(distance: string, source: string): string {
         AND content_hash >= x'' AND length(content_hash) = 32
         AND CASE WHEN seq = 1 THEN prev_hash IS NULL ELSE prev_hash >= x'' AND length(prev_hash) = 32 END
       THEN length(payload) + 1 ELSE ${UNPACKED} END), ''),
-    CAST(group_concat(iif(length(payload) <= ${PACKED_PAYLOAD_BYTES}, coalesce(prev_hash, x'') || payload, NULL), '') AS BLOB),
-    CAST(group_concat(content_hash, '') AS BLOB)
+    CAST(group_concat(iif(length(payload) <= ${PACKED_PAYLOAD_BYTES}, content_hash || coalesce(prev_hash, x'') || payload, NULL), '') AS BLOB)
   FROM ${source}`
 }
 
@@ -67,8 +66,7 @@ function postgresPacked(distance: string, source: string): string {
       WHEN length(payload) <= ${PACKED_PAYLOAD_BYTES} AND length(content_hash) = 32
         AND CASE WHEN seq = 1 THEN prev_hash IS NULL ELSE prev_hash IS NOT NULL AND length(prev_hash) = 32 END
       THEN chr(length(payload) + 1) ELSE chr(${UNPACKED}) END, ''),
-    string_agg(CASE WHEN length(payload) <= ${PACKED_PAYLOAD_BYTES} THEN coalesce(prev_hash, '') || payload END, ''),
-    string_agg(content_hash, '')
+    string_agg(CASE WHEN length(payload) <= ${PACKED_PAYLOAD_BYTES} THEN content_hash || coalesce(prev_hash, '') || payload END, '')
   FROM ${source}`
 }
 

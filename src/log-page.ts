@@ -2,7 +2,7 @@
  * Reading a log page by page, as fast as a JavaScript program can take rows from SQL.
  *
  * Making a JavaScript value for each cell costs more than SQLite's own step, so up to
- * 512 small entries are packed by SQL into two blobs and cut apart here. Whatever does
+ * 512 small entries are packed by SQL into one blob and cut apart here. Whatever does
  * not fit that (a large payload, a gap, a malformed row) is read row by row. Pages are
  * found by sequence number, so no statement stays open between them, and their size is
  * bounded, so memory is too.
@@ -19,11 +19,10 @@ export interface PackedPage {
   /** 1n, or -1n when reading backwards. */
   readonly step: 1n | -1n
   readonly count: number
-  /** What is hashed for each entry: its `prev_hash` (but for seq 1) and its payload. */
-  readonly inputs: Uint8Array
-  /** The length of each input, in bytes. */
+  /** For each entry its `content_hash`, and what was hashed: `prev_hash` (but for seq 1), payload. */
+  readonly bytes: Uint8Array
+  /** How many bytes were hashed for each entry. */
   readonly inputLengths: Uint32Array
-  readonly contentHashes: Uint8Array
 }
 
 /** Rows of (seq, prev_hash, content_hash, payload), as found. */
@@ -132,18 +131,18 @@ function packedPage(
   const { packed, bounds } = PAGE_SQL[db.dialect]
   const sql = packed[reverse ? 'DESC' : 'ASC']
   const row = db.query(sql, [firstSeq, stream, writer, ...bounds(from, to)])[0]
-  const [marks, inputs, contentHashes] = row ?? []
+  const [marks, bytes] = row ?? []
   const found = typeof marks === 'string' ? marks : ''
   const inputLengths = new Uint32Array(found.length / 2)
   const genesis = genesisIndex(firstSeq, step)
   let count = 0
-  let inputBytes = 0
+  let length = 0
   for (; count < inputLengths.length; count++) {
     const size = found.charCodeAt(2 * count + 1)
     if (size === UNPACKED || found.charCodeAt(2 * count) !== count + 1) break
-    const length = size - 1 + (count === genesis ? 0 : 32)
-    inputLengths[count] = length
-    inputBytes += length
+    const inputLength = size - 1 + (count === genesis ? 0 : 32)
+    inputLengths[count] = inputLength
+    length += 32 + inputLength
   }
   return {
     kind: 'packed',
@@ -151,9 +150,8 @@ function packedPage(
     step,
     count,
     // Up to the first entry that did not fit; what lies behind it is not aligned any more.
-    inputs: toBytes(inputs).subarray(0, inputBytes),
+    bytes: toBytes(bytes).subarray(0, length),
     inputLengths: inputLengths.subarray(0, count),
-    contentHashes: toBytes(contentHashes).subarray(0, count * 32),
   }
 }
 

@@ -79,7 +79,7 @@ function cut(stream: string, writer: string, page: PackedPage): Entry[] {
   let at = 0
   for (let i = 0; i < page.count; i++) {
     entries[i] = new PackedEntry(stream, writer, page, i, at, i === genesis ? 0 : 32)
-    at += page.inputLengths[i] as number
+    at += 32 + (page.inputLengths[i] as number)
   }
   return entries
 }
@@ -89,7 +89,7 @@ class PackedEntry implements Entry {
   readonly writer: string
   readonly #page: PackedPage
   readonly #index: number
-  readonly #inputAt: number
+  readonly #at: number
   readonly #prevBytes: number
   #payload: Uint8Array | undefined
   #contentHash: Uint8Array | undefined
@@ -99,14 +99,14 @@ class PackedEntry implements Entry {
     writer: string,
     page: PackedPage,
     index: number,
-    inputAt: number,
+    at: number,
     prevBytes: number,
   ) {
     this.stream = stream
     this.writer = writer
     this.#page = page
     this.#index = index
-    this.#inputAt = inputAt
+    this.#at = at
     this.#prevBytes = prevBytes
   }
 
@@ -117,19 +117,19 @@ class PackedEntry implements Entry {
   }
 
   get prevHash(): Uint8Array | null {
-    return this.#prevBytes === 0 ? null : view(this.#page.inputs, this.#inputAt, 32)
+    return this.#prevBytes === 0 ? null : view(this.#page.bytes, this.#at + 32, 32)
   }
 
   get contentHash(): Uint8Array {
-    this.#contentHash ??= view(this.#page.contentHashes, 32 * this.#index, 32)
+    this.#contentHash ??= view(this.#page.bytes, this.#at, 32)
     return this.#contentHash
   }
 
   get payload(): Uint8Array {
     const prevBytes = this.#prevBytes
     this.#payload ??= view(
-      this.#page.inputs,
-      this.#inputAt + prevBytes,
+      this.#page.bytes,
+      this.#at + 32 + prevBytes,
       (this.#page.inputLengths[this.#index] as number) - prevBytes,
     )
     return this.#payload

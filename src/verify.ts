@@ -46,10 +46,7 @@ export function verifyLog(
     head = next ?? checkRows(log, page, head)
     onPage?.(page)
     onProgress?.(page.kind === 'packed' ? page.count : page.rows.length)
-    if (onPage === undefined && page.kind === 'packed') {
-      release(page.inputs)
-      release(page.contentHashes)
-    }
+    if (onPage === undefined && page.kind === 'packed') release(page.bytes)
   }
   if (typeof newest === 'bigint' && newest !== (head?.seq ?? 0n)) {
     throw broken(log, (head?.seq ?? 0n) + 1n, 'the entry is missing')
@@ -87,21 +84,23 @@ function checkPinned({ db, stream, writer }: Log, pinned: Head): void {
 
 /** The head after a sound packed page; `undefined` when anything in it is not as it must be. */
 function packedHead(page: PackedPage, head: Head | null): Head | undefined {
-  const { contentHashes, inputs, inputLengths, count } = page
+  const { bytes, inputLengths, count } = page
   if (page.firstSeq !== (head?.seq ?? 0n) + 1n) return undefined
+  const digests = hashMany(bytes, inputLengths, 32)
+  const stored = viewOf(bytes)
+  const computed = viewOf(digests)
   let at = 0
   for (let i = 0; i < count; i++) {
     const linked =
       i > 0
-        ? sameHash(inputs, at, contentHashes, 32 * (i - 1))
-        : head === null || sameHash(inputs, at, head.contentHash, 0)
-    if (!linked) return undefined
-    at += inputLengths[i] as number
+        ? sameHash(stored, at + 32, computed, 32 * (i - 1))
+        : head === null || sameHash(stored, at + 32, viewOf(head.contentHash), 0)
+    if (!linked || !sameHash(stored, at, computed, 32 * i)) return undefined
+    at += 32 + (inputLengths[i] as number)
   }
-  if (!equal(hashMany(inputs, inputLengths), contentHashes)) return undefined
   return {
     seq: page.firstSeq + BigInt(count - 1),
-    contentHash: contentHashes.slice(32 * (count - 1)),
+    contentHash: digests.slice(32 * (count - 1)),
   }
 }
 
@@ -150,8 +149,12 @@ function broken({ stream, writer }: Log, seq: bigint, detail: string): ChainBrok
   return new ChainBrokenError(stream, writer, seq, detail)
 }
 
-function sameHash(a: Uint8Array, aAt: number, b: Uint8Array, bAt: number): boolean {
-  for (let i = 0; i < 32; i++) if (a[aAt + i] !== b[bAt + i]) return false
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+}
+
+function sameHash(a: DataView, aAt: number, b: DataView, bAt: number): boolean {
+  for (let i = 0; i < 32; i += 4) if (a.getInt32(aAt + i) !== b.getInt32(bAt + i)) return false
   return true
 }
 

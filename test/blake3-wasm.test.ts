@@ -34,19 +34,20 @@ function checkLength(length: number): void {
   assert.deepEqual(kernel.hash(input), blake3(input), `length ${length}`)
 }
 
-function checkMany(lengths: readonly number[]): void {
-  const total = lengths.reduce((sum, length) => sum + length, 0)
+function checkMany(lengths: readonly number[], gap = 0): void {
+  const total = lengths.reduce((sum, length) => sum + gap + length, 0)
   const packed = new Uint8Array(total)
   const expected = new Uint8Array(32 * lengths.length)
   let offset = 0
   lengths.forEach((length, index) => {
     const from = random(LONGEST - length + 1)
+    offset += gap
     packed.set(data.subarray(from, from + length), offset)
     expected.set(blake3(packed.subarray(offset, offset + length)), 32 * index)
     offset += length
   })
   const out = new Uint8Array(32 * lengths.length)
-  kernel.hashMany(packed, Uint32Array.from(lengths), out)
+  kernel.hashMany(packed, Uint32Array.from(lengths), out, gap)
   for (let index = 0; index < lengths.length; index++) {
     const [from, to] = [32 * index, 32 * index + 32]
     const message = `input ${index} of ${lengths.length}, ${lengths[index]} bytes`
@@ -126,6 +127,15 @@ test('many: as many chunks as a window can hold', () => {
 
 test('many: inputs beyond the window', () => {
   checkMany([10, WINDOW_BYTES, 5, WINDOW_BYTES + 1, 0, 700_000, 3, WINDOW_BYTES - 1, 1, 1])
+})
+
+test('many: with a gap before each', () => {
+  checkMany([0, 1, 64, 1024, 1025, 0, 3000, 288, 5], 32)
+  checkMany([10, WINDOW_BYTES, 5, WINDOW_BYTES - 31, 0, 3, WINDOW_BYTES - 32, 1], 32)
+  checkMany(
+    Array.from({ length: 600 }, () => 1000),
+    32,
+  )
 })
 
 test('many: refuses arrays that are too short', () => {

@@ -35,3 +35,15 @@ test('many inputs back to back give one digest each, by both kernels', () => {
   typescriptKernel().hashMany(packed, lengths, digests)
   assert.deepEqual(digests, expected)
 })
+
+test('bytes between the inputs are left out, by both kernels', () => {
+  const inputs = LENGTHS.map((length) => noise(length, length + 7))
+  const gap = noise(32, 3)
+  const packed = new Uint8Array(Buffer.concat(inputs.flatMap((input) => [gap, input])))
+  const expected = new Uint8Array(Buffer.concat(inputs.map((input) => blake3(input))))
+  const lengths = Uint32Array.from(LENGTHS)
+  assert.deepEqual(hashMany(packed, lengths, 32), expected)
+  const digests = new Uint8Array(expected.length)
+  typescriptKernel().hashMany(packed, lengths, digests, 32)
+  assert.deepEqual(digests, expected)
+})

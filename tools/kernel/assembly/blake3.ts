@@ -576,14 +576,18 @@ export function hash(length: u32): void {
   hashTree(CHUNK_CVS, count, DIGESTS)
 }
 
-/** Hash `count` inputs that lie back to back in the window, by their lengths, into the digests. */
-export function hashMany(count: u32): void {
+/**
+ * Hash `count` inputs that lie in the window, by their lengths, into the digests. Before each lie
+ * `gap` bytes that are left out.
+ */
+export function hashMany(count: u32, gap: u32): void {
   jobs = 0
   let input = WINDOW
   let cvs = CHUNK_CVS
   let trees: u32 = 0
   for (let i: u32 = 0; i < count; i++) {
     const length = load<u32>(LENGTHS + 4 * i)
+    input += gap
     if (length <= CHUNK_BYTES) {
       addJob(input, length, 0, CHUNK_END | ROOT, DIGESTS + CV_BYTES * i)
     } else {
