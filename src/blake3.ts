@@ -38,11 +38,12 @@ const IV = Int32Array.of(
 
 /**
  * The compression function (section 2.2), truncated to the chaining value.
- * `out` may be `cv`. `counter` is a chunk index, exact up to 2^53.
+ * `out` may be `cv`. `counter` is a chunk index, exact up to 2^53. A view reads the words of a
+ * block wherever they lie, aligned or not, on machines of either byte order.
  */
 function compress(
   cv: Int32Array,
-  block: Int32Array,
+  block: DataView,
   blockAt: number,
   counter: number,
   blockBytes: number,
@@ -50,22 +51,22 @@ function compress(
   out: Int32Array,
   outAt: number,
 ): void {
-  let m0 = block[blockAt] as number
-  let m1 = block[blockAt + 1] as number
-  let m2 = block[blockAt + 2] as number
-  let m3 = block[blockAt + 3] as number
-  let m4 = block[blockAt + 4] as number
-  let m5 = block[blockAt + 5] as number
-  let m6 = block[blockAt + 6] as number
-  let m7 = block[blockAt + 7] as number
-  let m8 = block[blockAt + 8] as number
-  let m9 = block[blockAt + 9] as number
-  let m10 = block[blockAt + 10] as number
-  let m11 = block[blockAt + 11] as number
-  let m12 = block[blockAt + 12] as number
-  let m13 = block[blockAt + 13] as number
-  let m14 = block[blockAt + 14] as number
-  let m15 = block[blockAt + 15] as number
+  let m0 = block.getInt32(blockAt, true)
+  let m1 = block.getInt32(blockAt + 4, true)
+  let m2 = block.getInt32(blockAt + 8, true)
+  let m3 = block.getInt32(blockAt + 12, true)
+  let m4 = block.getInt32(blockAt + 16, true)
+  let m5 = block.getInt32(blockAt + 20, true)
+  let m6 = block.getInt32(blockAt + 24, true)
+  let m7 = block.getInt32(blockAt + 28, true)
+  let m8 = block.getInt32(blockAt + 32, true)
+  let m9 = block.getInt32(blockAt + 36, true)
+  let m10 = block.getInt32(blockAt + 40, true)
+  let m11 = block.getInt32(blockAt + 44, true)
+  let m12 = block.getInt32(blockAt + 48, true)
+  let m13 = block.getInt32(blockAt + 52, true)
+  let m14 = block.getInt32(blockAt + 56, true)
+  let m15 = block.getInt32(blockAt + 60, true)
   let v0 = cv[0] as number
   let v1 = cv[1] as number
   let v2 = cv[2] as number
@@ -211,16 +212,6 @@ function compress(
   out[outAt + 7] = v7 ^ v15
 }
 
-const LITTLE_ENDIAN = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1
-
-function toLittleEndian(words: Int32Array, count: number): void {
-  if (LITTLE_ENDIAN) return
-  for (let i = 0; i < count; i++) {
-    const word = words[i] as number
-    words[i] = (word << 24) | ((word & 0xff00) << 8) | ((word >>> 8) & 0xff00) | (word >>> 24)
-  }
-}
-
 /**
  * An incremental BLAKE3: feed it with {@link Blake3.update}, in any number of pieces,
  * then take {@link Blake3.digest}.
@@ -231,7 +222,7 @@ function toLittleEndian(words: Int32Array, count: number): void {
  * ```
  */
 export class Blake3 {
-  readonly #block = new Int32Array(16)
+  readonly #block = new DataView(new ArrayBuffer(BLOCK_BYTES))
   readonly #blockBytes = new Uint8Array(this.#block.buffer)
   /** Bytes in `#block`; a full block waits here until more input shows it is not the last. */
   #filled = 0
@@ -247,7 +238,15 @@ export class Blake3 {
     const length = input.length
     let at = 0
     while (at < length) {
-      if (this.#filled === BLOCK_BYTES) this.#flushBlock()
+      if (this.#filled === BLOCK_BYTES) {
+        this.#absorb(this.#block, 0)
+        this.#filled = 0
+      }
+      if (this.#filled === 0 && length - at > BLOCK_BYTES) {
+        // All blocks but the last are read where they lie.
+        const view = new DataView(input.buffer, input.byteOffset, length)
+        for (; length - at > BLOCK_BYTES; at += BLOCK_BYTES) this.#absorb(view, at)
+      }
       const take = Math.min(BLOCK_BYTES - this.#filled, length - at)
       const bytes = this.#blockBytes
       for (let i = this.#filled, end = i + take; i < end; i++) bytes[i] = input[at++] as number
@@ -267,14 +266,11 @@ export class Blake3 {
   digestInto(out: Uint8Array, outAt: number): void {
     const words = this.#cv
     this.#blockBytes.fill(0, this.#filled)
-    toLittleEndian(this.#block, 16)
     let flags = CHUNK_END | (this.#blocks === 0 ? CHUNK_START : 0)
     if (this.#depth === 0) flags |= ROOT
     compress(words, this.#block, 0, this.#chunks, this.#filled, flags, words, 0)
     while (this.#depth > 0) {
-      this.#depth--
-      this.#block.set(this.#stack.subarray(this.#depth * CV_WORDS, (this.#depth + 1) * CV_WORDS))
-      this.#block.set(words, CV_WORDS)
+      this.#popBeside(words)
       flags = PARENT | (this.#depth === 0 ? ROOT : 0)
       compress(IV, this.#block, 0, 0, BLOCK_BYTES, flags, words, 0)
     }
@@ -291,13 +287,12 @@ export class Blake3 {
     this.#chunks = 0
   }
 
-  #flushBlock(): void {
+  /** Take in the block at `at`, which is not the last one. */
+  #absorb(block: DataView, at: number): void {
     const cv = this.#cv
-    toLittleEndian(this.#block, 16)
     const last = this.#blocks === CHUNK_BYTES / BLOCK_BYTES - 1
     const flags = (this.#blocks === 0 ? CHUNK_START : 0) | (last ? CHUNK_END : 0)
-    compress(cv, this.#block, 0, this.#chunks, BLOCK_BYTES, flags, cv, 0)
-    this.#filled = 0
+    compress(cv, block, at, this.#chunks, BLOCK_BYTES, flags, cv, 0)
     this.#blocks++
     if (last) {
       this.#pushChunk()
@@ -315,12 +310,20 @@ export class Blake3 {
     this.#chunks++
     const cv = this.#cv
     for (let chunks = this.#chunks; chunks % 2 === 0; chunks /= 2) {
-      this.#depth--
-      this.#block.set(this.#stack.subarray(this.#depth * CV_WORDS, (this.#depth + 1) * CV_WORDS))
-      this.#block.set(cv, CV_WORDS)
+      this.#popBeside(cv)
       compress(IV, this.#block, 0, 0, BLOCK_BYTES, PARENT, cv, 0)
     }
     this.#stack.set(cv, this.#depth * CV_WORDS)
     this.#depth++
+  }
+
+  /** Make the block of a parent (section 2.5): the topmost root of the stack, then `right`. */
+  #popBeside(right: Int32Array): void {
+    this.#depth--
+    for (let i = 0; i < CV_WORDS; i++) {
+      const left = this.#stack[this.#depth * CV_WORDS + i] as number
+      this.#block.setInt32(4 * i, left, true)
+      this.#block.setInt32(4 * (CV_WORDS + i), right[i] as number, true)
+    }
   }
 }
