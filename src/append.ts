@@ -30,6 +30,9 @@ const WHERE = 'FROM _agent_store_log WHERE stream = ? AND writer = ?'
 const HEAD = `SELECT seq, content_hash ${WHERE} ORDER BY seq DESC LIMIT 1`
 const HASH_AT = `SELECT content_hash ${WHERE} AND seq = ?`
 const INSERT = `INSERT INTO _agent_store_log (${COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)`
+/** Rows of one INSERT, where there are so many: crossing into the driver is a third of its cost. */
+const BATCH = 10
+const INSERT_BATCH = `${INSERT}${', (?, ?, ?, ?, ?, ?)'.repeat(BATCH - 1)}`
 /** Inserts behind the given head or not at all. */
 const INSERT_AFTER: Readonly<Record<Dialect, string>> = {
   // Another head makes seq NULL, which IGNORE leaves out. INSERT … SELECT from the same table
@@ -94,13 +97,19 @@ function appendAlone(
     const head = readHead(db, log)
     checkExpected(log, expected, head)
     const entries = chain(log, payloads, head)
-    if (db.execMany(INSERT, entries.map(toRow)) !== entries.length) {
-      throw new BackendError(
-        'the database did not store the entry; does a trigger on the log ignore it?',
-      )
-    }
+    const whole = entries.length - (entries.length % BATCH)
+    for (let i = 0; i < whole; i += BATCH) insertRows(db, INSERT_BATCH, entries.slice(i, i + BATCH))
+    for (const entry of entries.slice(whole)) insertRows(db, INSERT, [entry])
     return entries
   })
+}
+
+function insertRows(db: Backend, sql: string, entries: readonly Entry[]): void {
+  if (db.exec(sql, entries.flatMap(toRow)) !== entries.length) {
+    throw new BackendError(
+      'the database did not store the entry; does a trigger on the log ignore it?',
+    )
+  }
 }
 
 /** Where others may append at any moment, and an answer may be lost on the way. */
