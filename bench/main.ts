@@ -41,25 +41,55 @@ interface Row {
   readonly raw?: Run
 }
 
-const results: string[][] = []
-
 async function compare({ name, target, ours, crate, raw }: Row): Promise<void> {
   if (!name.includes(values.only)) return
-  const runs = { ours, crate: worker === undefined ? undefined : crate, raw }
-  const times: Record<string, number[]> = { ours: [], crate: [], raw: [] }
-  for (let round = 0; round <= rounds; round++) {
-    for (const [who, run] of Object.entries(runs)) {
-      const ns = await run?.()
-      // The first round warms up.
-      if (ns !== undefined && round > 0) times[who]?.push(ns)
-    }
-  }
-  const ns = Object.fromEntries(Object.entries(times).map(([who, list]) => [who, median(list)]))
+  const ns = await medians({ ours, crate: worker === undefined ? undefined : crate, raw })
   const ratio = (other: number | undefined) =>
     other === undefined || ns.ours === undefined ? '-' : (other / ns.ours).toFixed(2)
-  const row = [name, us(ns.ours), us(ns.crate), us(ns.raw), ratio(ns.crate), ratio(ns.raw), target]
-  results.push(row)
+  print([name, us(ns.ours), us(ns.crate), us(ns.raw), ratio(ns.crate), ratio(ns.raw), target])
+}
+
+function print(row: readonly string[]): void {
   console.log(row.map((cell, i) => (i === 0 ? cell.padEnd(44) : cell.padStart(10))).join(' '))
+}
+
+/** Nanoseconds of each, taken in turn, round by round. */
+async function medians(
+  runs: Record<string, Run | undefined>,
+  count = rounds,
+): Promise<Record<string, number | undefined>> {
+  const times: Record<string, number[]> = {}
+  for (let round = 0; round <= count; round++) {
+    for (const [who, run] of Object.entries(runs)) {
+      times[who] ??= []
+      const ns = await run?.()
+      // The first round warms up.
+      if (ns !== undefined && round > 0) times[who].push(ns)
+    }
+  }
+  return Object.fromEntries(Object.entries(times).map(([who, list]) => [who, median(list)]))
+}
+
+/** What an append costs in a long log, over what it costs in a short one; and a raw INSERT. */
+async function compareGrowth(): Promise<void> {
+  const name = `append, log of ${large} over one of 1000`
+  if (!name.includes(values.only)) return
+  const runs: Record<string, Run> = {}
+  for (const length of [1_000, large]) {
+    const db = open(`ours-${length}.db`)
+    for (let left = length; left > 0; left -= 100_000) {
+      fill(db, 's', 1, Math.min(left, 100_000), small)
+    }
+    runs[`ours ${length}`] = () =>
+      timed(500, () => repeat(500, () => WriterLog.append(db, 's', 'w0', small)))
+    const raw = rawInserts(`raw-${length}.db`, length)
+    runs[`raw ${length}`] = () => raw(500)
+  }
+  // Short runs, so that the short log stays short, and more of them.
+  const ns = await medians(runs, 5 * rounds)
+  const growth = (who: string) => (ns[`${who} ${large}`] ?? 0) / (ns[`${who} 1000`] ?? 0)
+  const [ours, raw] = [growth('ours'), growth('raw')]
+  print([name, ours.toFixed(2), '-', raw.toFixed(2), '-', (raw / ours).toFixed(2), '1 / 1.1'])
 }
 
 function median(list: readonly number[]): number | undefined {
@@ -83,7 +113,7 @@ function open(name: string): SqliteBackend {
   return db
 }
 
-function rawInserts(name: string): (count: number) => number {
+function rawInserts(name: string, before = 0): (count: number) => number {
   const db = new DatabaseSync(join(folder, name))
   db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL')
   db.exec(`CREATE TABLE log (stream TEXT NOT NULL, writer TEXT NOT NULL, seq INTEGER NOT NULL, prev_hash BLOB,
@@ -91,10 +121,14 @@ function rawInserts(name: string): (count: number) => number {
   const insert = db.prepare('INSERT INTO log VALUES (?, ?, ?, ?, ?, ?)')
   const hash = new Uint8Array(32).fill(7)
   let seq = 0n
-  return (count) =>
+  const run = (count: number) =>
     timed(count, () => {
       for (let i = 0; i < count; i++) insert.run('s', 'w', ++seq, hash, hash, small)
     })
+  db.exec('BEGIN')
+  run(before)
+  db.exec('COMMIT')
+  return run
 }
 
 function fill(
@@ -132,19 +166,7 @@ const small = new Uint8Array(256).fill(97)
 const page = new Uint8Array(4096).fill(97)
 
 try {
-  console.log(
-    [
-      'us for one operation, medians'.padEnd(44),
-      'ours',
-      'crate',
-      'raw',
-      'x crate',
-      'x raw',
-      'target',
-    ]
-      .map((cell, i) => (i === 0 ? cell : cell.padStart(10)))
-      .join(' '),
-  )
+  print(['us for one operation, medians', 'ours', 'crate', 'raw', 'x crate', 'x raw', 'target'])
   const db = open('ours.db')
   const raw = rawInserts('raw.db')
   await openTheirs('theirs.db')
@@ -162,6 +184,7 @@ try {
     ours: () => timed(5_000, () => repeat(50, () => WriterLog.appendMany(db, 's', 'many', batch))),
     crate: theirs({ op: 'append', stream: 's', writer: 'many', count: 2_000, size: 256 }),
   })
+  await compareGrowth()
   const counter = new Generation('k')
   await compare({
     name: 'bump',
