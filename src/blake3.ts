@@ -212,6 +212,11 @@ function compress(
   out[outAt + 7] = v7 ^ v15
 }
 
+/** Back to the initial value, by a loop: for eight words that is faster than `set`. */
+function reset(cv: Int32Array): void {
+  for (let i = 0; i < CV_WORDS; i++) cv[i] = IV[i] as number
+}
+
 /**
  * An incremental BLAKE3: feed it with {@link Blake3.update}, in any number of pieces,
  * then take {@link Blake3.digest}.
@@ -265,7 +270,8 @@ export class Blake3 {
   /** As {@link Blake3.digest}, written to `out` at `outAt`. */
   digestInto(out: Uint8Array, outAt: number): void {
     const words = this.#cv
-    this.#blockBytes.fill(0, this.#filled)
+    const bytes = this.#blockBytes
+    for (let i = this.#filled; i < BLOCK_BYTES; i++) bytes[i] = 0
     let flags = CHUNK_END | (this.#blocks === 0 ? CHUNK_START : 0)
     if (this.#depth === 0) flags |= ROOT
     compress(words, this.#block, 0, this.#chunks, this.#filled, flags, words, 0)
@@ -281,7 +287,7 @@ export class Blake3 {
       out[outAt++] = word >>> 16
       out[outAt++] = word >>> 24
     }
-    words.set(IV)
+    reset(words)
     this.#filled = 0
     this.#blocks = 0
     this.#chunks = 0
@@ -296,7 +302,7 @@ export class Blake3 {
     this.#blocks++
     if (last) {
       this.#pushChunk()
-      cv.set(IV)
+      reset(cv)
       this.#blocks = 0
     }
   }
