@@ -385,6 +385,7 @@ export class PgBackend implements Backend {
         'the transaction cannot be committed: a statement in it failed; let its error leave the callback',
       )
     }
+    if (sql === 'COMMIT') this.#call(false, () => connection.takeNews())
     this.#call(sql === 'COMMIT', () => connection.control(sql))
   }
 
