@@ -117,9 +117,13 @@ export class PgConnection {
   takeNews(): void {
     if (this.#lost !== undefined) throw this.#lost
     this.#guard(() => {
-      const bytes = this.#transport.poll()
-      if (bytes !== undefined) this.#reader.push(bytes)
-      while (this.#reader.hasMessage) this.#unasked(this.#reader.next())
+      // What was said before the end is read before the end is reported.
+      for (;;) {
+        while (this.#reader.hasMessage) this.#unasked(this.#reader.next())
+        const bytes = this.#transport.poll()
+        if (bytes === undefined) break
+        this.#reader.push(bytes)
+      }
     })
   }
 

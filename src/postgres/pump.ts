@@ -66,11 +66,11 @@ export class SocketPump implements Transport {
   static connect(target: PumpTarget, deadlineMs: number): SocketPump {
     const pump = new SocketPump(target)
     pump.#waitFor(() => Atomics.load(pump.#control, CELL.state) !== STATE.connecting, deadlineMs)
-    const { code, message, certificate } = pump.#readInfo()
     if (Atomics.load(pump.#control, CELL.state) === STATE.ended) {
       pump.destroy()
-      throw new ConnectionError(message, { driverCode: code })
+      throw pump.#end()
     }
+    const { certificate } = pump.#readInfo()
     if (certificate !== undefined) pump.certificate = Buffer.from(certificate, 'base64')
     return pump
   }
@@ -81,21 +81,23 @@ export class SocketPump implements Transport {
   }
 
   receive(deadlineMs: number): Uint8Array {
-    const { state } = CELL
-    this.#waitFor(
-      () => this.#available() > 0 || Atomics.load(this.#control, state) === STATE.ended,
-      deadlineMs,
-    )
-    const bytes = this.poll()
-    if (bytes !== undefined) return bytes
-    const { code, message } = this.#readInfo()
-    throw new ConnectionError(message, { driverCode: code })
+    let bytes: Uint8Array | undefined
+    this.#waitFor(() => {
+      bytes = this.poll()
+      return bytes !== undefined
+    }, deadlineMs)
+    return bytes ?? new Uint8Array(0)
   }
 
   poll(): Uint8Array | undefined {
     if (this.#closed) return undefined
+    // Before the bytes are counted: those that came before the end are there by then.
+    const isEnded = Atomics.load(this.#control, CELL.state) === STATE.ended
     const size = this.#available()
-    if (size === 0) return undefined
+    if (size === 0) {
+      if (isEnded) throw this.#end()
+      return undefined
+    }
     const read = Atomics.load(this.#control, CELL.read)
     const at = (read >>> 0) % RING_BYTES
     const first = Math.min(size, RING_BYTES - at)
@@ -170,6 +172,12 @@ export class SocketPump implements Transport {
     // Before the bytes are looked at: what comes from now on rings again.
     Atomics.compareExchange(this.#control, CELL.bell, 2, 1)
     this.#listener?.()
+  }
+
+  /** Why it has ended. */
+  #end(): ConnectionError {
+    const { code, message } = this.#readInfo()
+    return new ConnectionError(message, { driverCode: code })
   }
 
   #readInfo(): { code: string; message: string; certificate: string | undefined } {

@@ -21,7 +21,10 @@ export interface Transport {
    */
   receive(deadlineMs: number): Uint8Array
 
-  /** What has arrived meanwhile, without waiting; `undefined` for nothing. */
+  /**
+   * What has arrived meanwhile, without waiting; `undefined` for nothing.
+   * @throws ConnectionError when nothing will come any more.
+   */
   poll(): Uint8Array | undefined
 
   /** Call `listener` from the event loop when bytes arrive between calls; null to stop. */
