@@ -121,9 +121,9 @@ function appendAmongOthers(
 ): Entry[] {
   const doubt = takeDoubt(db, log, payloads, expected)
   if (doubt !== undefined) {
-    if (tryInsert(db, log, doubt.entries, doubt.head) || isStored(db, log, doubt)) {
-      return doubt.entries
-    }
+    const stored = tryInsert(db, log, doubt.entries, doubt.head) || isStored(db, log, doubt)
+    doubtsOf(db).delete(keyOf(log)) // The same payload after this is another entry.
+    if (stored) return doubt.entries
   }
   const guess = guessHead(db, log.stream, log.writer)
   const first = expected === undefined ? guess : expected
@@ -242,7 +242,6 @@ function isStored(db: Backend, log: Log, { entries }: Doubt): boolean {
   const found = db.query(HASH_AT, [log.stream, log.writer, last.seq])[0]?.[0]
   const stored = found instanceof Uint8Array && Buffer.compare(found, last.contentHash) === 0
   if (stored) db.query(CONFIRM)
-  doubtsOf(db).delete(keyOf(log))
   return stored
 }
 
