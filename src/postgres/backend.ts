@@ -68,7 +68,7 @@ export class PgBackend implements Backend {
     this.#channels = new Channels(() => this.#takeNews())
     this.#session = source.open(undefined, this.#channels)
     this.#scope = new TransactionScope({
-      begin: 'BEGIN',
+      begin: 'BEGIN ISOLATION LEVEL READ COMMITTED',
       control: (sql) => this.#control(sql),
       isIn: () => this.#session.connection.status !== 'I',
       enterSnapshot: () => this.#enterSnapshot(),
