@@ -157,6 +157,30 @@ test('an append in doubt that others went behind is found where it is', { skip }
   assert.deepEqual(texts(witness), ['one', 'two', 'mark', 'theirs', 'mark'])
 })
 
+test('an append that had to take the lock is found after its commit was in doubt', {
+  skip,
+}, (t) => {
+  const { proxy, db, witness } = place(t)
+  WriterLog.ensureSchema(db)
+  WriterLog.append(db, 's', 'w', 'one')
+  const query = db.query.bind(db)
+  let races = 4
+  // Somebody else is quicker each time that the head is read, until the lock is held.
+  db.query = (sql, params) => {
+    const rows = query(sql, params)
+    if (sql.includes('pg_advisory')) races = 0
+    if (sql.includes('DESC LIMIT 1') && races-- > 0) WriterLog.append(witness, 's', 'w', 'theirs')
+    return rows
+  }
+  WriterLog.append(witness, 's', 'w', 'theirs')
+  proxy.set({ fault: { kind: 'swallow' }, containing: 'COMMIT\0' })
+  assert.throws(() => WriterLog.append(db, 's', 'w', 'mark'), InDoubtError)
+  proxy.set(PASS)
+  WriterLog.append(db, 's', 'w', 'mark')
+  const theirs = new Array<string>(4).fill('theirs')
+  assert.deepEqual(texts(witness), ['one', ...theirs, 'mark'])
+})
+
 test(`${LOSSY_APPENDS} appends over a lossy network are all there once, in order`, {
   skip,
 }, (t) => {
