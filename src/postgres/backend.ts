@@ -209,7 +209,7 @@ export class PgBackend implements Backend {
         this.#channels.remove(channel, listener)
         throw error
       }
-      connection.onNews(this.#channels.onNews)
+      this.#hear()
     }
     return () => {
       if (!this.#channels.remove(channel, listener) || this.#closed) return
@@ -315,22 +315,32 @@ export class PgBackend implements Backend {
 
   #listenAgain(): void {
     const { connection } = this.#session
+    connection.keepAlive(this.#channels.keepAlive)
     const names = this.#channels.names()
     if (names.length === 0) return
-    for (const channel of names)
-      this.#call(false, () => connection.control(Channels.listenSql(channel)))
-    connection.onNews(this.#channels.onNews)
-    connection.keepAlive(this.#channels.keepAlive)
+    try {
+      for (const channel of names)
+        this.#call(false, () => connection.control(Channels.listenSql(channel)))
+    } catch (error) {
+      connection.close() // or the next call would go on without listening
+      throw error
+    }
+    this.#hear()
   }
 
-  /** From the event loop: the server said something, or hung up. */
-  #takeNews(): StoreError | undefined {
-    if (this.#closed) return undefined
+  /** Take in what the server says between the calls as well. */
+  #hear(): void {
+    this.#session.connection.onNews(this.#channels.onNews)
+    this.#takeNews() // What has come already does not ring.
+  }
+
+  /** From the event loop: the server said something, or hung up. Then the listeners are told. */
+  #takeNews(): void {
+    if (this.#closed) return
     try {
       this.#session.connection.takeNews()
-      return undefined
     } catch (error) {
-      return lossOf(error)
+      lossOf(error)
     }
   }
 

@@ -18,14 +18,15 @@ const MOST_BYTES = 63
 /** The channels of one backend. */
 export class Channels {
   readonly #listeners = new Map<string, Set<ChannelListener>>()
-  readonly #takeNews: () => StoreError | undefined
+  /** From the event loop, when bytes have arrived between two calls. */
+  readonly onNews: () => void
   #waiting: Notification[] = []
   /** Whether notifications alone keep the process alive. */
   keepAlive = false
 
-  /** @param takeNews Reads what has arrived; gives the reason when the connection is lost. */
-  constructor(takeNews: () => StoreError | undefined) {
-    this.#takeNews = takeNews
+  /** @param onNews Reads what has arrived. */
+  constructor(onNews: () => void) {
+    this.onNews = onNews
   }
 
   /** @throws TypeError, RangeError when `channel` is no name that PostgreSQL keeps as it is. */
@@ -70,18 +71,12 @@ export class Channels {
     if (this.#waiting.length === 1) setImmediate(() => this.#tell())
   }
 
-  /** The connection has lost its server: tell everybody, later. */
-  interrupted(reason: StoreError): void {
+  /** Called by the connection when it has lost its server: everybody is told, later. */
+  lost(reason: StoreError): void {
     const all = new Set([...this.#listeners.values()].flatMap((listeners) => [...listeners]))
     setImmediate(() => {
-      for (const listener of all) listener.interrupted?.(reason)
+      for (const listener of all) attempt(() => listener.interrupted?.(reason))
     })
-  }
-
-  /** From the event loop, when bytes have arrived between two calls. */
-  readonly onNews = (): void => {
-    const reason = this.#takeNews()
-    if (reason !== undefined) this.interrupted(reason)
   }
 
   #tell(): void {
@@ -89,16 +84,20 @@ export class Channels {
     this.#waiting = []
     for (const notification of waiting) {
       for (const listener of this.#listeners.get(notification.channel) ?? []) {
-        try {
-          listener.notification(notification)
-        } catch (error) {
-          // Its own fault, and nobody else's: thrown on its own, the others are still told.
-          queueMicrotask(() => {
-            throw error
-          })
-        }
+        attempt(() => listener.notification(notification))
       }
     }
+  }
+}
+
+/** What a listener throws is its own fault: thrown on its own, so that the others are told. */
+function attempt(tell: () => void): void {
+  try {
+    tell()
+  } catch (error) {
+    queueMicrotask(() => {
+      throw error
+    })
   }
 }
 

@@ -59,6 +59,8 @@ const PIECE_BYTES = 64 * 1024
 /** What is done with what the server says unasked. */
 export interface Listener {
   notification(notification: Notification): void
+  /** The session has ended, and was not closed by us. Called once. */
+  lost(reason: StoreError): void
 }
 
 /** A session with a server. */
@@ -72,6 +74,7 @@ export class PgConnection {
   readonly #listener: Listener
   #deadlineMs: number
   #status: Status = 'I'
+  #isOpen = false
   #lost: StoreError | undefined
   /** A commit of the call at hand that no standby has confirmed. */
   #unreplicated: ServerError | undefined
@@ -93,6 +96,7 @@ export class PgConnection {
     const connection = new PgConnection(transport, settings, listener)
     connection.#guard(() => connection.#start(settings))
     connection.#deadlineMs = settings.deadlineMs
+    connection.#isOpen = true
     return connection
   }
 
@@ -381,6 +385,7 @@ export class PgConnection {
         error instanceof AnyStoreError
           ? error
           : new ConnectionError(`the connection was given up: ${String(error)}`, { cause: error })
+      if (this.#isOpen) this.#listener.lost(this.#lost)
       throw this.#lost
     }
   }
