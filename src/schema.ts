@@ -80,12 +80,24 @@ const COLUMNS: Readonly<Record<Dialect, string>> = {
     WHERE a.attrelid = to_regclass(?) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum`,
 }
 
+/** On Postgres, IF NOT EXISTS fails when another session creates the table meanwhile. */
+const LOCK_TABLES = "SELECT pg_advisory_xact_lock(hashtext('agent-store'), hashtext('tables'))"
+
 /**
  * Create `table` where it is missing.
  * @throws SchemaError when something else has its name.
  */
 export function ensureTable(db: Backend, table: Table): void {
-  if (!isTable(db, table)) db.exec(table[db.dialect].ddl)
+  if (isTable(db, table)) return
+  const { ddl } = table[db.dialect]
+  if (db.dialect === 'sqlite') {
+    db.exec(ddl)
+    return
+  }
+  db.transaction(() => {
+    db.query(LOCK_TABLES)
+    db.exec(ddl)
+  })
 }
 
 /**
