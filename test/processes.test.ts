@@ -10,126 +10,41 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import { BusyError, Generation, SqliteBackend, WriterLog } from 'agent-store'
-import { runProcesses, runThreads, startWorker } from './processes/start.ts'
-import { acknowledgement, STREAM, type Task } from './processes/worker.ts'
+import { bump, contend, kill, openAtOnce } from './processes/contention.ts'
+import { runProcesses, startWorker } from './processes/start.ts'
+import { createStore } from './processes/store.ts'
+import { STREAM, type Task } from './processes/worker.ts'
 import { temporaryFile } from './support.ts'
 
 const APPENDS = Number(process.env.CONTENTION_APPENDS ?? 250)
 const KILLS = Number(process.env.KILLS ?? 40)
 const PROCESSES = 16
 
-function createStore(file: string): void {
-  using db = SqliteBackend.open(file)
-  Generation.ensureSchema(db)
-  WriterLog.ensureSchema(db)
-}
-
-/** Every entry as it is acknowledged, read back from logs that verify. */
-function storedIn(db: SqliteBackend): string[] {
-  assert.deepEqual(db.query('PRAGMA integrity_check'), [['ok']])
-  return WriterLog.writers(db, STREAM).flatMap((writer) =>
-    WriterLog.verifiedEntries(db, STREAM, writer).map(acknowledgement),
-  )
-}
-
-/** The seqs that were acknowledged, of lines in the order in which they were said. */
-function seqs(lines: readonly string[]): bigint[] {
-  return lines.map((line) => BigInt(String(line.split(' ').at(-2))))
-}
-
-function assertAscending(values: readonly bigint[]): void {
-  for (const [i, value] of values.entries()) {
-    const before = values[i - 1]
-    if (before !== undefined) assert.ok(before < value, `${before} was followed by ${value}`)
-  }
-}
-
-/** The acknowledgements of all workers are exactly what is stored, in `logs` logs. */
-function assertAllStored(file: string, said: readonly string[][], logs: number): void {
-  using db = SqliteBackend.open(file)
-  for (const lines of said) assertAscending(seqs(lines))
-  const told = said.flat()
-  assert.equal(new Set(told).size, told.length)
-  assert.deepEqual(new Set(told), new Set(storedIn(db)))
-  assert.deepEqual(WriterLog.verifyAll(db), { logs, entries: BigInt(told.length) })
-}
-
-function appendTasks(file: string, workers: number, count: number, task: Partial<Task>): Task[] {
-  return Array.from({ length: workers }, (_, i) => {
-    const own = {
-      kind: 'append',
-      file,
-      writer: `writer ${i}`,
-      label: `worker ${i}`,
-      count,
-    } as const
-    return { durability: 'full', ...own, ...task } as Task
-  })
-}
-
 suite('contention', () => {
   for (const durability of ['full', 'normal'] as const) {
-    test(`${PROCESSES} processes, ${APPENDS} appends each, one writer, ${durability}`, async (t) => {
-      const file = temporaryFile(t)
-      createStore(file)
-      const tasks = appendTasks(file, PROCESSES, APPENDS, { writer: 'shared', durability })
-      const said = await runProcesses(tasks)
-      assertAllStored(file, said, 1)
-      using db = SqliteBackend.open(file)
-      const payloads = WriterLog.entries(db, STREAM, 'shared').map(({ payload }) =>
-        Buffer.from(payload).toString(),
-      )
-      assert.equal(new Set(payloads).size, PROCESSES * APPENDS)
-    })
-
-    test(`${PROCESSES} processes, ${APPENDS} appends each, own writers, ${durability}`, async (t) => {
-      const file = temporaryFile(t)
-      createStore(file)
-      const said = await runProcesses(appendTasks(file, PROCESSES, APPENDS, { durability }))
-      assertAllStored(file, said, PROCESSES)
-    })
+    for (const writers of ['one writer', 'own writers'] as const) {
+      test(`${PROCESSES} processes, ${APPENDS} appends each, ${writers}, ${durability}`, (t) => {
+        const store = { file: temporaryFile(t), options: { durability } }
+        return contend(store, 'processes', PROCESSES, APPENDS, writers)
+      })
+    }
   }
 
-  test('4 threads, 500 appends each, one writer', async (t) => {
-    const file = temporaryFile(t)
-    createStore(file)
-    assertAllStored(file, await runThreads(appendTasks(file, 4, 500, { writer: 'shared' })), 1)
-  })
+  for (const writers of ['one writer', 'own writers'] as const) {
+    test(`4 threads, 500 appends each, ${writers}`, (t) =>
+      contend({ file: temporaryFile(t) }, 'threads', 4, 500, writers))
+  }
 
-  test('4 threads, 500 appends each, own writers', async (t) => {
-    const file = temporaryFile(t)
-    createStore(file)
-    assertAllStored(file, await runThreads(appendTasks(file, 4, 500, {})), 4)
-  })
-
-  test('8 processes, 500 bumps each: every value is given out once', async (t) => {
-    const file = temporaryFile(t)
-    createStore(file)
-    const task: Task = { kind: 'bump', file, key: 'report', count: 500 }
-    const said = await runProcesses(Array.from({ length: 8 }, () => task))
-    for (const lines of said) assertAscending(lines.map(BigInt))
-    const values = said.flat().map(Number)
-    assert.deepEqual(
-      values.sort((a, b) => a - b),
-      Array.from({ length: 4000 }, (_, i) => i + 1),
-    )
-    using db = SqliteBackend.open(file)
-    assert.equal(new Generation('report').current(db), 4000n)
-  })
+  test('8 processes, 500 bumps each: every value is given out once', (t) =>
+    bump({ file: temporaryFile(t) }, 500))
 
   // SQLite's own busy handler comes to ask only every 100 ms, and others are always quicker.
   test('nobody starves while 4 processes write without a pause for 8 s', async (t) => {
-    const file = temporaryFile(t)
-    createStore(file)
+    const store = { file: temporaryFile(t), options: { busyTimeoutMs: 2_000 } }
+    await createStore(store)
     const said = await runProcesses(
       Array.from({ length: 4 }, (_, i): Task => {
-        return {
-          kind: 'append-for',
-          file,
-          writer: `writer ${i}`,
-          runMs: 8_000,
-          busyTimeoutMs: 2_000,
-        }
+        return { kind: 'append-for', store, writer: `writer ${i}`, runMs: 8_000 }
       }),
     )
     t.diagnostic(`appends and longest wait in ms of each: ${said.flat().join(', ')}`)
@@ -139,64 +54,21 @@ suite('contention', () => {
 test('10 rounds of 8 processes that open the same new file at the same moment', async (t) => {
   for (let round = 1; round <= 10; round++) {
     const file = temporaryFile(t)
-    const said = await runProcesses(
-      Array.from({ length: 8 }, (_, i): Task => {
-        return { kind: 'first-open', file, writer: i < 4 ? 'shared' : `writer ${i}`, count: 5 }
-      }),
-    )
-    assertAllStored(file, said, 5)
+    await openAtOnce({ file })
     using db = SqliteBackend.open(file)
     assert.equal(db.journalMode, 'wal')
   }
 })
 
 test(`${KILLS} SIGKILLs over 4 writing processes: nothing acknowledged is lost`, async (t) => {
-  const file = temporaryFile(t)
-  createStore(file)
-  const said: string[] = []
-  let runs = 0
-  let kills = 0
-  // Two of them share a writer; each is started again after its kill.
-  const writers = ['shared', 'shared', 'left', 'right']
-  await Promise.all(
-    writers.map(async (writer) => {
-      while (runs < KILLS) {
-        const label = `run ${++runs}`
-        const task = { kind: 'append', durability: 'full' } as const
-        const worker = startWorker({ ...task, file, writer, label, count: 1e9 })
-        worker.go()
-        // Now and then right after its start, mostly after some appends.
-        await worker.lines(runs % 8 === 0 ? 1 : 2 + ((runs * 7) % 40))
-        worker.kill()
-        const { lines, failure } = await worker.end
-        assert.match(String(failure), /^ended with SIGKILL: $/)
-        kills++
-        assertAscending(seqs(lines.slice(1)))
-        said.push(...lines.slice(1))
-      }
-    }),
-  )
-  assert.equal(kills, KILLS)
-
-  using db = SqliteBackend.open(file)
-  const stored = storedIn(db)
-  const found = new Set(stored)
-  assert.equal(found.size, stored.length)
-  assert.equal(new Set(said).size, said.length)
-  assert.deepEqual(
-    said.filter((line) => !found.has(line)),
-    [],
-  )
-  // A kill between the commit and the word about it leaves one more, never two.
-  assert.ok(stored.length - said.length <= kills, `${stored.length} stored, ${said.length} said`)
-  t.diagnostic(`${said.length} appends acknowledged, ${stored.length - said.length} more stored`)
+  t.diagnostic(await kill({ file: temporaryFile(t) }, KILLS))
 })
 
 suite('a busy lock', () => {
   test('is a BusyError after a small busyTimeoutMs, and nothing is written', async (t) => {
     const file = temporaryFile(t)
-    createStore(file)
-    const holder = startWorker({ kind: 'hold', file, holdMs: 60_000 })
+    await createStore({ file })
+    const holder = startWorker({ kind: 'hold', store: { file }, holdMs: 60_000 })
     holder.go()
     try {
       assert.deepEqual(await holder.lines(2), ['ready', 'held'])
@@ -232,8 +104,8 @@ suite('a busy lock', () => {
 
   test('is waited for within busyTimeoutMs', async (t) => {
     const file = temporaryFile(t)
-    createStore(file)
-    const holder = startWorker({ kind: 'hold', file, holdMs: 300 })
+    await createStore({ file })
+    const holder = startWorker({ kind: 'hold', store: { file }, holdMs: 300 })
     holder.go()
     await holder.lines(2)
     using db = SqliteBackend.open(file)

@@ -1,11 +1,12 @@
 /**
- * An empty place of its own on the test server for each test: a schema, dropped after it.
+ * An empty place of its own on a test server for each test: a schema, dropped after it.
  *
  * @module
  */
 import { after, type TestContext } from 'node:test'
 import { PgBackend, type PgOptions } from 'agent-store/postgres'
-import { databaseUrl } from './server.ts'
+import { findServers } from './installation.ts'
+import { databaseUrl, type Server, startServer } from './server.ts'
 
 let made = 0
 let admin: PgBackend | undefined
@@ -20,4 +21,26 @@ export function emptyPlace(t: Pick<TestContext, 'after'>): PgOptions {
   server.exec(`CREATE SCHEMA ${searchPath}`)
   t.after(() => server.exec(`DROP SCHEMA ${searchPath} CASCADE`))
   return { url, searchPath }
+}
+
+/** A server that is started when it is first asked for. */
+export interface LazyServer {
+  readonly name: string
+  readonly url: () => string
+}
+
+/**
+ * The servers to test on: with `PG_ALL` set, one of each major version that is installed,
+ * which flush as the default is; else the one of {@link databaseUrl}.
+ */
+export function servers(): LazyServer[] {
+  if (process.env.PG_ALL === undefined) return [{ name: 'a server', url: databaseUrl }]
+  return findServers().map((installation) => {
+    let server: Server | undefined
+    const url = () => {
+      server ??= startServer({ installation })
+      return server.url()
+    }
+    return { name: `PostgreSQL ${installation.major}`, url }
+  })
 }

@@ -8,33 +8,21 @@
  */
 import { readSync, writeSync } from 'node:fs'
 import { isMainThread, parentPort, workerData } from 'node:worker_threads'
-import {
-  type Durability,
-  type Entry,
-  Generation,
-  SqliteBackend,
-  type SqliteOptions,
-  WriterLog,
-} from 'agent-store'
+import { type Backend, type Entry, Generation, WriterLog } from 'agent-store'
+import { createTables, openerOf, type Store } from './store.ts'
 
-/** What a worker is asked to do, with the file that it does it to. */
-export type Task = { readonly file: string } & (
+/** What a worker is asked to do, with the store that it does it to. */
+export type Task = { readonly store: Store } & (
   | {
       readonly kind: 'append'
       readonly writer: string
       /** Marks this worker's payloads: `label 1`, `label 2`, … */
       readonly label: string
       readonly count: number
-      readonly durability: Durability
     }
   | { readonly kind: 'bump'; readonly key: string; readonly count: number }
   | { readonly kind: 'first-open'; readonly writer: string; readonly count: number }
-  | {
-      readonly kind: 'append-for'
-      readonly writer: string
-      readonly runMs: number
-      readonly busyTimeoutMs: number
-    }
+  | { readonly kind: 'append-for'; readonly writer: string; readonly runMs: number }
   | { readonly kind: 'hold'; readonly holdMs: number }
 )
 
@@ -58,14 +46,14 @@ function ready(): void {
   else Atomics.wait(workerData as Int32Array, 0, 0)
 }
 
-function append(db: SqliteBackend, writer: string, label: string, count: number): void {
+function append(db: Backend, writer: string, label: string, count: number): void {
   for (let i = 1; i <= count; i++) {
     say(acknowledgement(WriterLog.append(db, STREAM, writer, `${label} ${i}`)))
   }
 }
 
 /** Append without a pause. Says how many, and how long the slowest took. */
-function appendFor(db: SqliteBackend, writer: string, runMs: number): void {
+function appendFor(db: Backend, writer: string, runMs: number): void {
   const endMs = performance.now() + runMs
   let appends = 0
   let longestMs = 0
@@ -78,21 +66,16 @@ function appendFor(db: SqliteBackend, writer: string, runMs: number): void {
   say(`${appends} / ${Math.round(longestMs)}`)
 }
 
-function optionsOf(task: Task): SqliteOptions {
-  if (task.kind === 'append') return { durability: task.durability }
-  return task.kind === 'append-for' ? { busyTimeoutMs: task.busyTimeoutMs } : {}
-}
-
-function perform(task: Task): void {
+async function perform(task: Task): Promise<void> {
+  const open = await openerOf(task.store)
   if (task.kind === 'first-open') {
     ready()
-    using db = SqliteBackend.open(task.file)
-    Generation.ensureSchema(db)
-    WriterLog.ensureSchema(db)
+    using db = open()
+    createTables(db)
     append(db, task.writer, task.writer, task.count)
     return
   }
-  using db = SqliteBackend.open(task.file, optionsOf(task))
+  using db = open()
   ready()
   switch (task.kind) {
     case 'append':
@@ -116,4 +99,4 @@ function perform(task: Task): void {
 }
 
 const [, script, task] = process.argv
-if (script === import.meta.filename && task !== undefined) perform(JSON.parse(task) as Task)
+if (script === import.meta.filename && task !== undefined) await perform(JSON.parse(task) as Task)
