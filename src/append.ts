@@ -14,16 +14,11 @@ import { MAX_INT64 } from './arguments.ts'
 import type { Backend, Dialect, Value } from './backend.ts'
 import { chainHash } from './chain.ts'
 import { announce } from './doorbell.ts'
+import { type Attempt, doubtOf, forgetDoubt, keepDoubt, type Log } from './doubt.ts'
 import { type Entry, type Head, sameHead } from './entry.ts'
 import { BackendError, ConflictError, InDoubtError, LogRegressedError, quote } from './errors.ts'
 import { guessHead, rememberHead } from './head-guess.ts'
 import { toPointer } from './log-names.ts'
-
-/** Which log is appended to. */
-export interface Log {
-  readonly stream: string
-  readonly writer: string
-}
 
 const COLUMNS = 'stream, writer, seq, prev_hash, content_hash, payload'
 const WHERE = 'FROM _agent_store_log WHERE stream = ? AND writer = ?'
@@ -57,24 +52,23 @@ const CONFIRM = "SELECT pg_logical_emit_message(true, 'agent-store', '')"
 /** Races that are run before the lock is taken. */
 const FREE_TRIES = 3
 
+/** What is to be appended where. */
+interface Append extends Log {
+  readonly payloads: readonly Uint8Array[]
+  /** See `AppendOptions.expectedHead`. */
+  readonly expected: Head | null | undefined
+}
+
 /**
- * Append `payloads`, all or none; see `WriterLog.append`.
+ * Append payloads, all or none; see `WriterLog.append`.
  * @returns the entries, which are durable and announced.
  */
-export function appendEntries(
-  db: Backend,
-  log: Log,
-  payloads: readonly Uint8Array[],
-  expected: Head | null | undefined,
-): Entry[] {
-  if (payloads.length === 0) {
-    if (expected !== undefined) checkExpected(log, expected, readHead(db, log))
+export function appendEntries(db: Backend, append: Append): Entry[] {
+  if (append.payloads.length === 0) {
+    if (append.expected !== undefined) checkExpected(append, readHead(db, append))
     return []
   }
-  const entries =
-    db.dialect === 'sqlite'
-      ? appendAlone(db, log, payloads, expected)
-      : appendAmongOthers(db, log, payloads, expected)
+  const entries = db.dialect === 'sqlite' ? appendAlone(db, append) : appendAmongOthers(db, append)
   const last = entries.at(-1)
   if (last !== undefined) rememberHead(db, last)
   for (const entry of entries) announce(db, entry)
@@ -82,21 +76,17 @@ export function appendEntries(
 }
 
 /** Where a transaction excludes other writers. */
-function appendAlone(
-  db: Backend,
-  log: Log,
-  payloads: readonly Uint8Array[],
-  expected: Head | null | undefined,
-): Entry[] {
-  const guess = expected === undefined ? guessHead(db, log.stream, log.writer) : expected
+function appendAlone(db: Backend, append: Append): Entry[] {
+  const { stream, writer, payloads, expected } = append
+  const guess = expected === undefined ? guessHead(db, stream, writer) : expected
   if (payloads.length === 1 && guess && guess.seq < MAX_INT64) {
-    const entries = chain(log, payloads, guess)
-    if (insertBehind(db, log, entries, guess)) return entries
+    const attempt = attemptBehind(guess, append)
+    if (insertBehind(db, attempt)) return attempt.entries
   }
   return db.transaction(() => {
-    const head = readHead(db, log)
-    checkExpected(log, expected, head)
-    const entries = chain(log, payloads, head)
+    const head = readHead(db, append)
+    checkExpected(append, head)
+    const { entries } = attemptBehind(head, append)
     const whole = entries.length - (entries.length % BATCH)
     for (let i = 0; i < whole; i += BATCH) insertRows(db, INSERT_BATCH, entries.slice(i, i + BATCH))
     for (const entry of entries.slice(whole)) insertRows(db, INSERT, [entry])
@@ -105,151 +95,102 @@ function appendAlone(
 }
 
 function insertRows(db: Backend, sql: string, entries: readonly Entry[]): void {
-  if (db.exec(sql, entries.flatMap(toRow)) !== entries.length) {
-    throw new BackendError(
-      'the database did not store the entry; does a trigger on the log ignore it?',
-    )
-  }
+  if (db.exec(sql, entries.flatMap(toRow)) !== entries.length) throw notStored()
 }
 
 /** Where others may append at any moment, and an answer may be lost on the way. */
-function appendAmongOthers(
-  db: Backend,
-  log: Log,
-  payloads: readonly Uint8Array[],
-  expected: Head | null | undefined,
-): Entry[] {
-  const doubt = takeDoubt(db, log, payloads, expected)
-  if (doubt !== undefined) {
-    const stored = tryInsert(db, log, doubt.entries, doubt.head) || isStored(db, log, doubt)
-    doubtsOf(db).delete(keyOf(log)) // The same payload after this is another entry.
-    if (stored) return doubt.entries
-  }
-  const guess = guessHead(db, log.stream, log.writer)
-  const first = expected === undefined ? guess : expected
+function appendAmongOthers(db: Backend, append: Append): Entry[] {
+  const doubt = doubtOf(db, append, append.payloads, append.expected)
+  const isSettled = doubt !== undefined && settle(db, doubt)
+  const entries = isSettled ? doubt.entries : appendAnew(db, append)
+  forgetDoubt(db, append)
+  return entries
+}
+
+function appendAnew(db: Backend, append: Append): Entry[] {
+  const guess = guessHead(db, append.stream, append.writer)
+  const first = append.expected === undefined ? guess : append.expected
   if (first && first.seq < MAX_INT64) {
-    const entries = chain(log, payloads, first)
-    if (tryInsert(db, log, entries, first)) return entries
+    const attempt = attemptBehind(first, append)
+    if (tryInsert(db, attempt)) return attempt.entries
   }
-  if (guess?.committed === true) checkNotRegressed(db, log, guess)
+  if (guess?.committed === true) checkNotRegressed(db, append, guess)
   for (let tries = 0; tries < FREE_TRIES; tries++) {
-    const entries = tryBehindHead(db, log, payloads, expected)
-    if (entries !== undefined) return entries
+    const attempt = attemptBehindHead(db, append)
+    if (tryInsert(db, attempt)) return attempt.entries
   }
   return db.transaction(() => {
-    db.query(LOCK_LOG, [log.stream, log.writer])
-    for (;;) {
+    db.query(LOCK_LOG, [append.stream, append.writer])
+    for (let before: Head | null | undefined; ; ) {
       // Those who still try freely may win once more; then they queue for the lock as well.
-      const entries = tryBehindHead(db, log, payloads, expected)
-      if (entries !== undefined) return entries
+      const attempt = attemptBehindHead(db, append)
+      if (before !== undefined && sameHead(before, attempt.head)) throw notStored()
+      if (tryInsert(db, attempt)) {
+        keepDoubt(db, append, attempt) // until the commit is answered
+        return attempt.entries
+      }
+      before = attempt.head
     }
   })
 }
 
-function tryBehindHead(
-  db: Backend,
-  log: Log,
-  payloads: readonly Uint8Array[],
-  expected: Head | null | undefined,
-): Entry[] | undefined {
-  const head = readHead(db, log)
-  checkExpected(log, expected, head)
-  const entries = chain(log, payloads, head)
-  return tryInsert(db, log, entries, head) ? entries : undefined
-}
-
 /** Insert, and remember what was sent when the answer is lost. */
-function tryInsert(db: Backend, log: Log, entries: Entry[], head: Head | null): boolean {
+function tryInsert(db: Backend, attempt: Attempt): boolean {
   try {
-    return insertBehind(db, log, entries, head)
+    return insertBehind(db, attempt)
   } catch (error) {
-    if (error instanceof InDoubtError) doubtsOf(db).set(keyOf(log), { head, entries })
+    if (error instanceof InDoubtError) keepDoubt(db, attempt, attempt)
     throw error
   }
 }
 
 /** @returns whether `head` was the head, so that the entries are stored: all of them or none. */
-function insertBehind(
-  db: Backend,
-  log: Log,
-  entries: readonly Entry[],
-  head: Head | null,
-): boolean {
-  const { stream, writer } = log
-  let previous = head
-  const rows = entries.map((entry) => {
+function insertBehind(db: Backend, { head, entries, stream, writer }: Attempt): boolean {
+  const after = INSERT_AFTER[db.dialect]
+  const rows = entries.map((entry, i) => {
     const [, , ...cells] = toRow(entry)
-    const guard = previous === null ? [] : [previous.seq, previous.contentHash]
-    previous = entry
-    return [
-      stream,
-      writer,
-      ...(guard.length > 0 ? [stream, writer, ...guard, ...cells] : [...cells, stream, writer]),
-    ]
+    const previous = i === 0 ? head : entries[i - 1]
+    if (!previous) return [stream, writer, ...cells, stream, writer]
+    return [stream, writer, stream, writer, previous.seq, previous.contentHash, ...cells]
   })
   const [first = [], ...others] = rows
-  const after = INSERT_AFTER[db.dialect]
-  if (head !== null)
-    return (rows.length === 1 ? db.exec(after, first) : db.execMany(after, rows)) === rows.length
-  if (others.length === 0) return db.exec(INSERT_FIRST, first) === 1
+  if (others.length === 0) return db.exec(head === null ? INSERT_FIRST : after, first) === 1
+  if (head !== null) return db.execMany(after, rows) === rows.length
   return db.transaction(
     () => db.exec(INSERT_FIRST, first) === 1 && db.execMany(after, others) === others.length,
   )
 }
 
-interface Doubt {
-  /** What they were to be put behind. */
-  readonly head: Head | null
-  readonly entries: Entry[]
-}
-
-const doubts = new WeakMap<Backend, Map<string, Doubt>>()
-
-function doubtsOf(db: Backend): Map<string, Doubt> {
-  let known = doubts.get(db)
-  if (known === undefined) {
-    known = new Map()
-    doubts.set(db, known)
+/** @returns whether the entries of an append in doubt are stored by now. */
+function settle(db: Backend, doubt: Attempt): boolean {
+  try {
+    return tryInsert(db, doubt) || isStored(db, doubt)
+  } catch (error) {
+    if (!(error instanceof BackendError)) throw error
+    // A statement timeout, for one, while the first attempt waits for a standby: a refusal now
+    // says nothing of what was sent before.
+    throw new InDoubtError(`whether an append is stored is still not known: ${error.message}`, {
+      cause: error,
+    })
   }
-  return known
-}
-
-/** What was sent and not answered, if this is the same append once more. */
-function takeDoubt(
-  db: Backend,
-  log: Log,
-  payloads: readonly Uint8Array[],
-  expected: Head | null | undefined,
-): Doubt | undefined {
-  const known = doubts.get(db)
-  const doubt = known?.get(keyOf(log))
-  if (doubt === undefined) return undefined
-  const isSame =
-    (expected === undefined || sameHead(expected, doubt.head)) &&
-    doubt.entries.length === payloads.length &&
-    doubt.entries.every(({ payload }, i) => Buffer.compare(payload, payloads[i] ?? payload) === 0)
-  if (!isSame || db.inTransaction) {
-    known?.delete(keyOf(log))
-    return undefined
-  }
-  return doubt
 }
 
 /** Whether the entries of an append in doubt are stored after all, and durably. */
-function isStored(db: Backend, log: Log, { entries }: Doubt): boolean {
+function isStored(db: Backend, { entries, ...log }: Attempt): boolean {
   const last = entries.at(-1)
-  if (last === undefined) return true
-  const found = db.query(HASH_AT, [log.stream, log.writer, last.seq])[0]?.[0]
-  const stored = found instanceof Uint8Array && Buffer.compare(found, last.contentHash) === 0
+  const stored = last !== undefined && isHashAt(db, log, last)
   if (stored) db.query(CONFIRM)
   return stored
 }
 
 /** @throws LogRegressedError when a head that was committed is not stored any more. */
 function checkNotRegressed(db: Backend, log: Log, known: Head): void {
-  const found = db.query(HASH_AT, [log.stream, log.writer, known.seq])[0]?.[0]
-  if (found instanceof Uint8Array && Buffer.compare(found, known.contentHash) === 0) return
-  throw new LogRegressedError(log.stream, log.writer, known)
+  if (!isHashAt(db, log, known)) throw new LogRegressedError(log.stream, log.writer, known)
+}
+
+function isHashAt(db: Backend, { stream, writer }: Log, { seq, contentHash }: Head): boolean {
+  const found = db.query(HASH_AT, [stream, writer, seq])[0]?.[0]
+  return found instanceof Uint8Array && Buffer.compare(found, contentHash) === 0
 }
 
 function readHead(db: Backend, { stream, writer }: Log): Head | null {
@@ -257,17 +198,22 @@ function readHead(db: Backend, { stream, writer }: Log): Head | null {
   return row === undefined ? null : toPointer(stream, writer, row[0], row[1])
 }
 
-function checkExpected(log: Log, expected: Head | null | undefined, actual: Head | null): void {
+function checkExpected({ stream, writer, expected }: Append, actual: Head | null): void {
   if (expected !== undefined && !sameHead(expected, actual)) {
-    throw new ConflictError(log.stream, log.writer, expected, actual)
+    throw new ConflictError(stream, writer, expected, actual)
   }
 }
 
+function attemptBehindHead(db: Backend, append: Append): Attempt {
+  const head = readHead(db, append)
+  checkExpected(append, head)
+  return attemptBehind(head, append)
+}
+
 /** The entries with these payloads behind `head`. */
-function chain(log: Log, payloads: readonly Uint8Array[], head: Head | null): Entry[] {
-  const { stream, writer } = log
+function attemptBehind(head: Head | null, { stream, writer, payloads }: Append): Attempt {
   let previous = head
-  return payloads.map((payload) => {
+  const entries = payloads.map((payload) => {
     const seq = (previous?.seq ?? 0n) + 1n
     if (seq > MAX_INT64) {
       throw new BackendError(
@@ -280,12 +226,15 @@ function chain(log: Log, payloads: readonly Uint8Array[], head: Head | null): En
     previous = entry
     return entry
   })
+  return { stream, writer, head, entries }
 }
 
 function toRow({ stream, writer, seq, prevHash, contentHash, payload }: Entry): Value[] {
   return [stream, writer, seq, prevHash, contentHash, payload]
 }
 
-function keyOf({ stream, writer }: Log): string {
-  return `${stream}\0${writer}`
+function notStored(): BackendError {
+  return new BackendError(
+    'the database did not store the entry; does a trigger on the log ignore it?',
+  )
 }

@@ -87,7 +87,7 @@ export class WriterLog {
     const bytes = toPayload('payload', payload)
     const { expectedHead } = options
     if (expectedHead !== undefined && expectedHead !== null) checkHead('expectedHead', expectedHead)
-    const [entry] = appendEntries(db, { stream, writer }, [bytes], expectedHead)
+    const [entry] = appendEntries(db, { stream, writer, payloads: [bytes], expected: expectedHead })
     return entry as Entry
   }
 
@@ -107,7 +107,7 @@ export class WriterLog {
     const all = Array.from(payloads, (payload, i) => toPayload(`payloads[${i}]`, payload))
     const { expectedHead } = options
     if (expectedHead !== undefined && expectedHead !== null) checkHead('expectedHead', expectedHead)
-    return appendEntries(db, { stream, writer }, all, expectedHead)
+    return appendEntries(db, { stream, writer, payloads: all, expected: expectedHead })
   }
 
   /** The entry with the highest seq; `null` for an empty log. @throws MalformedRowError. */

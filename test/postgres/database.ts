@@ -1,5 +1,5 @@
 /**
- * An empty place of its own on a test server for each test: a schema, dropped after it.
+ * An empty place of its own on the test server for each test: a schema, dropped after it.
  *
  * @module
  */
@@ -12,19 +12,24 @@ let made = 0
 let admin: PgBackend | undefined
 after(() => admin?.close())
 
-/** Options for connections to the test server that see nothing but an empty schema. */
-export function emptyPlace(t: Pick<TestContext, 'after'>): PgOptions {
-  const url = databaseUrl()
+/** Options for connections that see nothing but an empty schema, on the test server by default. */
+export function emptyPlace(t: Pick<TestContext, 'after'>, url?: string): PgOptions {
   const searchPath = `case_${process.pid}_${++made}`
-  admin ??= PgBackend.connect(url)
+  if (url !== undefined) {
+    using own = PgBackend.connect(url)
+    own.exec(`CREATE SCHEMA ${searchPath}`)
+    // It goes with its server.
+    return { url, searchPath }
+  }
+  admin ??= PgBackend.connect(databaseUrl())
   const server = admin
   server.exec(`CREATE SCHEMA ${searchPath}`)
   t.after(() => server.exec(`DROP SCHEMA ${searchPath} CASCADE`))
-  return { url, searchPath }
+  return { url: databaseUrl(), searchPath }
 }
 
 /** A server that is started when it is first asked for. */
-export interface LazyServer {
+interface LazyServer {
   readonly name: string
   readonly url: () => string
 }

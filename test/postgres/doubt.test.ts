@@ -62,7 +62,7 @@ suite('an append in doubt', { skip: withoutServer() }, () => {
       if (!db.inTransaction) WriterLog.append(rival, ...LOG, 'rival')
       return exec.call(db, sql, params)
     }
-    proxy.set({ fault: { kind: 'swallow' }, containing: 'COMMIT' })
+    proxy.set({ fault: { kind: 'swallow' }, containing: 'COMMIT\0' })
     assert.throws(() => WriterLog.append(db, ...LOG, 'mine'), InDoubtError)
     proxy.set({ fault: { kind: 'pass' } })
     db.exec = exec
