@@ -51,6 +51,13 @@ export interface Backend extends Disposable {
   query(sql: string, params?: readonly Value[]): Row[]
 
   /**
+   * A hint, for a backend whose database works elsewhere: begin a read that the next `query`
+   * will ask for with the same arguments, and work on while it is prepared. What another call
+   * comes before is given up.
+   */
+  ahead?(sql: string, params: readonly Value[]): void
+
+  /**
    * The rows one at a time, in bounded memory. The statement runs as long as the iterator
    * is neither finished nor returned from (a `break` in `for…of` is enough).
    */

@@ -13,6 +13,8 @@ import type { Dialect, Value } from './backend.ts'
 
 /** What reads pages. Parameters: stream, writer, the two bounds; what else is said. */
 export interface PageSql {
+  /** At most this many entries are packed into one row. */
+  readonly packedEntries: number
   /** Entries in one row; the first seq comes before the other parameters. */
   readonly packed: Readonly<Record<'ASC' | 'DESC', string>>
   /** Whole rows, at most as many as the last parameter says. */
@@ -23,13 +25,13 @@ export interface PageSql {
   bounds(from: bigint, to: bigint): [Value, Value]
 }
 
-/** At most this many entries are packed into one row. */
-export const PACKED_ENTRIES = 512
+/** A server is asked for more at a time, since each question takes a round trip. */
+const PACKED_ENTRIES: Readonly<Record<Dialect, number>> = { sqlite: 512, postgres: 2_048 }
 
 /** Marks an entry that cannot be packed, in the place of its size. */
 export const UNPACKED = 0xd7ff
 
-/** Larger payloads are not packed: at 512 of them a page has 8 MiB. */
+/** Larger payloads are not packed: 512 of them are 8 MiB. */
 const PACKED_PAYLOAD_BYTES = 16_384
 
 const COLUMNS = 'seq, prev_hash, content_hash, payload'
@@ -43,8 +45,8 @@ function rowsSql(columns: string, range: string): PageSql['rows'] {
   }
 }
 
-const newestFirst = (range: string) =>
-  `(SELECT ${COLUMNS} FROM ${range} ORDER BY seq DESC LIMIT ${PACKED_ENTRIES}) AS page`
+const ordered = (range: string, order: string, dialect: Dialect) =>
+  `(SELECT ${COLUMNS} FROM ${range} ORDER BY seq ${order} LIMIT ${PACKED_ENTRIES[dialect]}) AS page`
 
 /**
  * SQLite tells types by operators, which cost less than functions: every blob, and nothing
@@ -76,10 +78,11 @@ const BEHIND_ALL = new Uint8Array(64).fill(0xff)
 /** The statements of each dialect. */
 export const PAGE_SQL: Readonly<Record<Dialect, PageSql>> = {
   sqlite: {
+    packedEntries: PACKED_ENTRIES.sqlite,
     packed: {
       // The order of the index; were it another, the distances would show it.
       ASC: sqlitePacked('seq - ?', SQLITE_RANGE),
-      DESC: sqlitePacked('? - seq', newestFirst(SQLITE_RANGE)),
+      DESC: sqlitePacked('? - seq', ordered(SQLITE_RANGE, 'DESC', 'sqlite')),
     },
     rows: rowsSql(COLUMNS, SQLITE_RANGE),
     sizes: rowsSql('length(payload)', SQLITE_RANGE),
@@ -88,12 +91,10 @@ export const PAGE_SQL: Readonly<Record<Dialect, PageSql>> = {
     bounds: (from, to) => [from - 1n, to === MAX_INT64 ? BEHIND_ALL : to + 1n],
   },
   postgres: {
+    packedEntries: PACKED_ENTRIES.postgres,
     packed: {
-      ASC: postgresPacked(
-        'seq - ?',
-        `(SELECT ${COLUMNS} FROM ${POSTGRES_RANGE} ORDER BY seq LIMIT ${PACKED_ENTRIES}) AS page`,
-      ),
-      DESC: postgresPacked('? - seq', newestFirst(POSTGRES_RANGE)),
+      ASC: postgresPacked('seq - ?', ordered(POSTGRES_RANGE, 'ASC', 'postgres')),
+      DESC: postgresPacked('? - seq', ordered(POSTGRES_RANGE, 'DESC', 'postgres')),
     },
     rows: rowsSql(COLUMNS, POSTGRES_RANGE),
     sizes: rowsSql('length(payload)', POSTGRES_RANGE),

@@ -10,7 +10,7 @@
  * @module
  */
 import type { Backend, Row, Value } from './backend.ts'
-import { PACKED_ENTRIES, PAGE_SQL, UNPACKED } from './log-page-sql.ts'
+import { PAGE_SQL, UNPACKED } from './log-page-sql.ts'
 
 /** Entries in the shape in which SQL packed them, in reading order, without a gap. */
 export interface PackedPage {
@@ -45,21 +45,30 @@ export interface Range {
 const ROW_PAGE_BYTES = 4 * 1024 * 1024
 const ROW_PAGE_ENTRIES = 64
 
-/** The pages of a log's `range`, in reading order, at most `limit` entries together. */
+/** How to read pages. */
+interface PageOptions {
+  /** At most so many entries together. Default: all. */
+  readonly limit?: number | undefined
+  /** Nothing else is asked of the database between two pages, so the next may be begun early. */
+  readonly ahead?: boolean
+}
+
+/** The pages of a log's `range`, in reading order. */
 export function* pages(
   db: Backend,
   stream: string,
   writer: string,
   range: Range,
-  limit: number = Number.POSITIVE_INFINITY,
+  { limit = Number.POSITIVE_INFINITY, ahead = false }: PageOptions = {},
 ): Generator<LogPage> {
   let { from, to } = range
   const reverse = range.reverse === true
+  const { packedEntries } = PAGE_SQL[db.dialect]
   let left = limit
   /** Entries still to be read row by row before packing is tried again. */
   let unpacked = isPackable(db) ? 0 : Number.POSITIVE_INFINITY
   while (left > 0 && from <= to) {
-    const wanted = Math.min(left, PACKED_ENTRIES)
+    const wanted = Math.min(left, packedEntries)
     let page: LogPage
     let last: bigint
     if (unpacked <= 0) {
@@ -83,6 +92,10 @@ export function* pages(
     }
     if (reverse) to = last - 1n
     else from = last + 1n
+    if (ahead && unpacked <= 0 && left > 0 && from <= to) {
+      const next = near(from, to, reverse, Math.min(left, packedEntries))
+      db.ahead?.(...packedQuery(db, stream, writer, next, reverse))
+    }
     yield page
   }
 }
@@ -119,19 +132,28 @@ function near(from: bigint, to: bigint, reverse: boolean, count: number): Range 
   return reverse ? { from: to - span, to } : { from, to: from + span }
 }
 
-function packedPage(
+function packedQuery(
   db: Backend,
   stream: string,
   writer: string,
   { from, to }: Range,
   reverse: boolean,
-): PackedPage {
-  const firstSeq = reverse ? to : from
-  const step = reverse ? -1n : 1n
+): [sql: string, params: Value[]] {
   const { packed, bounds } = PAGE_SQL[db.dialect]
-  const sql = packed[reverse ? 'DESC' : 'ASC']
-  const row = db.query(sql, [firstSeq, stream, writer, ...bounds(from, to)])[0]
-  const [marks, bytes] = row ?? []
+  const firstSeq = reverse ? to : from
+  return [packed[reverse ? 'DESC' : 'ASC'], [firstSeq, stream, writer, ...bounds(from, to)]]
+}
+
+function packedPage(
+  db: Backend,
+  stream: string,
+  writer: string,
+  range: Range,
+  reverse: boolean,
+): PackedPage {
+  const firstSeq = reverse ? range.to : range.from
+  const step = reverse ? -1n : 1n
+  const [marks, bytes] = db.query(...packedQuery(db, stream, writer, range, reverse))[0] ?? []
   const found = typeof marks === 'string' ? marks : ''
   const inputLengths = new Uint32Array(found.length / 2)
   const genesis = genesisIndex(firstSeq, step)

@@ -41,7 +41,8 @@ export function verifyLog(
   checkOldest(db, stream, writer)
   let head = from
   if (from !== null) checkPinned(log, from)
-  for (const page of pages(db, stream, writer, { from: (from?.seq ?? 0n) + 1n, to })) {
+  const range = { from: (from?.seq ?? 0n) + 1n, to }
+  for (const page of pages(db, stream, writer, range, { ahead: true })) {
     const next = page.kind === 'packed' ? packedHead(page, head) : undefined
     head = next ?? checkRows(log, page, head)
     onPage?.(page)

@@ -131,7 +131,7 @@ export class WriterLog {
    */
   static entries(db: Backend, stream: string, writer: string, options: ReadOptions = {}): Entry[] {
     const entries: Entry[] = []
-    for (const page of pagesOf(db, stream, writer, options)) {
+    for (const page of pagesOf(db, stream, writer, options, true)) {
       for (const entry of entriesOf(stream, writer, page)) entries.push(entry)
     }
     return entries
@@ -248,6 +248,7 @@ function pagesOf(
   stream: string,
   writer: string,
   options: ReadOptions,
+  ahead = false,
 ): Generator<LogPage> {
   checkNames(stream, writer)
   const { after = 0n, limit, reverse = false } = options
@@ -255,7 +256,7 @@ function pagesOf(
   if (limit !== undefined) checkCount('limit', limit, 0)
   if (after === 0n) checkOldest(db, stream, writer)
   const range: Range = { from: after + 1n, to: MAX_INT64, reverse }
-  return pages(db, stream, writer, range, limit)
+  return pages(db, stream, writer, range, { limit, ahead })
 }
 
 function checkNames(stream: unknown, writer: unknown): void {

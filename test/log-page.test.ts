@@ -38,7 +38,7 @@ function oneByOne(db: SqliteBackend, { from, to, reverse }: Range): Entry[] {
 }
 
 function check(db: SqliteBackend, range: Range, limit?: number): LogPage[] {
-  const found = [...pages(db, 's', 'w', range, limit)]
+  const found = [...pages(db, 's', 'w', range, { limit })]
   const expected = oneByOne(db, range).slice(0, limit ?? Number.POSITIVE_INFINITY)
   const whole = found.flatMap((page) => [...entriesOf('s', 'w', page)])
   const lazy = found.flatMap((page) => [...lazyEntriesOf('s', 'w', page)])

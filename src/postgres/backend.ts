@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { isDeepStrictEqual } from 'node:util'
 import {
   type Backend,
   BackendError,
@@ -59,6 +60,8 @@ export class PgBackend implements Backend {
   /** An iteration that opened the transaction by itself, and is not finished. */
   #iteration: string | undefined
   #portals = 0
+  /** A read that was begun, and not asked for yet. */
+  #ahead: Ahead | undefined
   #readOnly = false
   #closed = false
 
@@ -153,6 +156,11 @@ export class PgBackend implements Backend {
   }
 
   query(sql: string, params: readonly Value[] = []): Row[] {
+    const ahead = this.#ahead
+    if (ahead !== undefined && ahead.sql === sql && isDeepStrictEqual(ahead.params, params)) {
+      this.#ahead = undefined
+      return this.#call(false, () => ahead.connection.finish(ahead.statement))
+    }
     const { connection, text } = this.#prepare(sql, params)
     return this.#run(
       connection,
@@ -160,6 +168,14 @@ export class PgBackend implements Backend {
       (statement) => connection.run(statement, params).rows,
       params,
     )
+  }
+
+  ahead(sql: string, params: readonly Value[]): void {
+    const { connection, text } = this.#prepare(sql, params)
+    if (!isRead(text)) throw new TypeError(`sql must only read, got ${quote(sql)}`)
+    const statement = this.#call(false, () => connection.prepare(text.text, params))
+    this.#call(false, () => connection.begin(statement, params))
+    this.#ahead = { sql, params, connection, statement }
   }
 
   /**
@@ -300,6 +316,7 @@ export class PgBackend implements Backend {
         `an iteration is open; finish it first, or iterate inside transaction() or snapshot(): ${quote(this.#iteration)}`,
       )
     }
+    this.#giveUpAhead()
     const { connection } = this.#session
     try {
       connection.takeNews()
@@ -336,7 +353,8 @@ export class PgBackend implements Backend {
 
   /** From the event loop: the server said something, or hung up. Then the listeners are told. */
   #takeNews(): void {
-    if (this.#closed) return
+    // What has come then is its answer, and is taken by whoever asks for it.
+    if (this.#closed || this.#ahead !== undefined) return
     try {
       this.#session.connection.takeNews()
     } catch (error) {
@@ -399,8 +417,21 @@ export class PgBackend implements Backend {
     this.#call(sql === 'COMMIT', () => connection.control(sql))
   }
 
+  /** Take the answer that nobody asked for off the connection. */
+  #giveUpAhead(): void {
+    const ahead = this.#ahead
+    if (ahead === undefined) return
+    this.#ahead = undefined
+    try {
+      ahead.connection.finish(ahead.statement)
+    } catch {
+      // That of a hint is nobody's error; a lost connection is found by the next call.
+    }
+  }
+
   /** @param doubtful Whether something may be stored when the answer is lost. */
   #call<T>(doubtful: boolean, work: () => T): T {
+    this.#giveUpAhead()
     try {
       return work()
     } catch (error) {
@@ -433,6 +464,13 @@ Object.defineProperty(PgBackend.prototype, Symbol.for('nodejs.util.inspect.custo
     return `PgBackend { ${this.server} }`
   },
 })
+
+interface Ahead {
+  readonly sql: string
+  readonly params: readonly Value[]
+  readonly connection: PgConnection
+  readonly statement: Statement
+}
 
 function checkRow(text: SqlText, params: readonly Value[], sql: string): void {
   checkParams(params)

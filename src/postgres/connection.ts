@@ -167,6 +167,20 @@ export class PgConnection {
     return this.runMany(statement.kinds, [[statement, params]])
   }
 
+  /** Send a statement that reads; {@link PgConnection.finish} waits for what it gives. */
+  begin(statement: Statement, params: readonly Value[]): void {
+    this.#ask(() => {
+      if (statement.name === '') this.#parse('', statement.sql, statement.types)
+      this.#bind('', statement, params)
+      this.#writer.begin('E').cstring('').int32(0).end()
+    })
+  }
+
+  /** The rows of the statement that was begun. @throws ServerError. */
+  finish({ kinds }: Statement): Row[] {
+    return this.#answer(kinds).rows
+  }
+
   /**
    * Run statements in one round trip, all or none; only the first may return rows.
    * @throws ServerError of the first that is refused.
@@ -285,6 +299,11 @@ export class PgConnection {
   }
 
   #request(write: () => void, kinds: Statement['kinds']): Answer {
+    this.#ask(write)
+    return this.#answer(kinds)
+  }
+
+  #ask(write: () => void): void {
     this.#guard(() => {
       for (const name of this.#statements.takeEvicted()) {
         this.#writer.begin('C').byte('S').cstring(name).end()
@@ -293,7 +312,6 @@ export class PgConnection {
       this.#writer.begin('S').end()
       this.#send()
     })
-    return this.#answer(kinds)
   }
 
   /** Everything up to ReadyForQuery. */
