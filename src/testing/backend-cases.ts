@@ -73,6 +73,22 @@ export const backendCases: readonly ConformanceCase[] = [
       [3n, 'c'],
     ])
   }),
+  onStore('gives what is stored by then, whatever was hinted before', (db) => {
+    db.exec(TABLE)
+    const sql = 'SELECT id FROM t WHERE id > ?'
+    db.ahead?.(sql, [0n])
+    assert.deepEqual(db.query(sql, [0n]), [])
+    db.ahead?.(sql, [0n])
+    db.exec('INSERT INTO t VALUES (1, NULL)')
+    assert.deepEqual(db.query(sql, [0n]), [[1n]])
+    db.ahead?.(sql, [0n])
+    assert.deepEqual(db.query(sql, [1n]), [])
+    db.ahead?.(sql, [0n])
+    db.transaction(() => assert.deepEqual(db.query(sql, [0n]), [[1n]]))
+    db.ahead?.('SELECT id / (id - id) FROM t WHERE id > ?', [0n])
+    assert.deepEqual(db.query(sql, [0n]), [[1n]])
+    db.ahead?.(sql, [0n])
+  }),
   onStore('returns the rows of RETURNING', (db) => {
     db.exec(TABLE)
     assert.deepEqual(db.query('INSERT INTO t VALUES (3, ?) RETURNING id', ['c']), [[3n]])
