@@ -87,7 +87,7 @@ function flush() {
 let ending
 function ended(code, message) {
   // What came before the end is for the reader first.
-  if (backlog.length > 0) ending = [code, message]
+  if (backlog.length > 0) ending ??= [code, message]
   else end(code, message)
 }
 

@@ -52,8 +52,9 @@ export class SocketPump implements Transport {
       execArgv: [],
       workerData: { control: this.#control, ring: this.#ring, info: this.#info, target },
     })
-    // Its end is told through the shared memory; an event without a listener would be thrown.
-    this.#worker.on('error', () => undefined)
+    // An event without a listener would be thrown.
+    this.#worker.on('error', (error) => this.#workerEnded(String(error).slice(0, 200)))
+    this.#worker.on('exit', () => this.#workerEnded('it has left'))
     this.#worker.on('message', () => this.#arrived())
     this.#worker.unref()
   }
@@ -172,6 +173,17 @@ export class SocketPump implements Transport {
     // Before the bytes are looked at: what comes from now on rings again.
     Atomics.compareExchange(this.#control, CELL.bell, 2, 1)
     this.#listener?.()
+  }
+
+  /** From the event loop: one that was killed, for its use of memory, could not tell itself. */
+  #workerEnded(reason: string): void {
+    if (Atomics.load(this.#control, CELL.state) !== STATE.ended) {
+      const detail = { code: 'EWORKER', message: `the connection's worker ended: ${reason}` }
+      const { written } = new TextEncoder().encodeInto(JSON.stringify(detail), this.#info)
+      Atomics.store(this.#control, CELL.info, written)
+      Atomics.store(this.#control, CELL.state, STATE.ended)
+    }
+    this.#arrived()
   }
 
   /** Why it has ended. */

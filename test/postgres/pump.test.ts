@@ -1,0 +1,275 @@
+/**
+ * The worker that moves the bytes: it holds no process, whatever ends it ends the call that
+ * waits, and no count of bytes is too large for it.
+ */
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import fs from 'node:fs'
+import { syncBuiltinESMExports } from 'node:module'
+import { text } from 'node:stream/consumers'
+import { describe, test } from 'node:test'
+import threads, { type WorkerOptions } from 'node:worker_threads'
+import { ConnectionError, DeadlineError, InDoubtError } from 'agent-store'
+import { PgBackend, type PgOptions } from 'agent-store/postgres'
+import { CELL } from '../../src/postgres/pump-source.ts'
+import { noise } from '../support.ts'
+import { errorOf, timeOf } from './meanwhile.ts'
+import { databaseUrl, withoutDatabase } from './server.ts'
+
+const skip = withoutDatabase()
+const CONNECTIONS = Number(process.env.CONNECTIONS ?? 25)
+const isOnNode = !('bun' in process.versions || 'deno' in process.versions)
+const simulated = skip || (!isOnNode && 'the simulation replaces a class of Node')
+
+/** Connect with a pump whose worker is changed: that is the simulation of its faults. */
+function connectWith(
+  change: (source: string, options: WorkerOptions) => [source: string, options: WorkerOptions],
+  options: PgOptions,
+): PgBackend {
+  const { Worker } = threads
+  const Changed = class extends Worker {
+    constructor(source: string | URL, given: WorkerOptions = {}) {
+      super(...change(String(source), given))
+    }
+  }
+  try {
+    Object.assign(threads, { Worker: Changed })
+    syncBuiltinESMExports()
+    return PgBackend.connect({ url: databaseUrl(), ...options })
+  } finally {
+    Object.assign(threads, { Worker })
+    syncBuiltinESMExports()
+  }
+}
+
+/** A pump whose worker runs `fault` soon after it was to send the word `harm`. */
+function faulty(fault: string, options: WorkerOptions = {}, afterMs = 20): PgBackend {
+  const soon = `;parentPort.on('message', (message) => {
+    if (message instanceof Uint8Array && Buffer.from(message).includes('harm')) {
+      setTimeout(() => { ${fault} }, ${afterMs})
+    }
+  })`
+  return connectWith((source, given) => [source + soon, { ...given, ...options }], {
+    deadlineMs: 1000,
+  })
+}
+
+const FAULTS: readonly { what: string; fault: string; options?: WorkerOptions; late?: true }[] = [
+  { what: 'throws', fault: "throw new Error('a fault of the worker')" },
+  { what: 'rejects', fault: "Promise.reject(new Error('a fault of the worker'))" },
+  { what: 'exits', fault: 'process.exit(3)' },
+  {
+    what: 'has nothing left to do',
+    fault: 'socket.removeAllListeners(); socket.destroy(); parentPort.close()',
+  },
+  {
+    what: 'runs out of memory',
+    fault: 'for (const all = []; ; ) all.push(new Array(1e4).fill(all.length))',
+    options: { resourceLimits: { maxOldGenerationSizeMb: 12 } },
+    late: true, // it is killed, and cannot tell
+  },
+  { what: 'hangs', fault: 'for (;;);', late: true },
+]
+
+for (const { what, fault, options, late = false } of FAULTS) {
+  test(`a worker that ${what} while we wait ends the call`, { skip: simulated }, () => {
+    using db = faulty(fault, options)
+    let error: unknown
+    const tookMs = timeOf(() => {
+      error = errorOf(() => db.query('SELECT pg_sleep(20) AS harm'))
+    })
+    assert.ok(error instanceof (late ? DeadlineError : ConnectionError), String(error))
+    assert.ok(tookMs < 8000, `${tookMs} ms`)
+    const again = errorOf(() => db.query('SELECT 1'))
+    assert.ok(again instanceof ConnectionError, String(again))
+  })
+
+  test(`a worker that ${what} between two calls leaves no doubt`, { skip: simulated }, async () => {
+    using db = faulty(fault, options)
+    db.query('SELECT 1 AS harm')
+    await new Promise((resolve) => setTimeout(resolve, 500))
+    const error = errorOf(() => db.exec('DEALLOCATE ALL'))
+    if (what === 'hangs') assert.ok(error instanceof DeadlineError, String(error))
+    else assert.ok(error instanceof ConnectionError, String(error))
+  })
+}
+
+test('a fault of the worker that a write waits for is a doubt', { skip: simulated }, () => {
+  using db = faulty('process.exit(3)', {}, 400)
+  const error = errorOf(() => db.exec("DO 'BEGIN PERFORM pg_sleep(20); /* harm */ END'"))
+  assert.ok(error instanceof InDoubtError, String(error))
+})
+
+test('the count of bytes may wrap at 2^32, and the ring with it', { skip: simulated }, () => {
+  for (const before of [100, 4096, 262_144, 300_000]) {
+    using db = connectWith((source, options) => {
+      const { control }: { control: Int32Array } = options.workerData
+      control[CELL.written] = -before
+      control[CELL.read] = -before
+      control[CELL.signal] = 2 ** 31 - 3
+      return [source, options]
+    }, {})
+    for (const length of [1, 50, 4000, 262_100, 700_000, 3]) {
+      const bytes = noise(length, length)
+      const [row] = db.query('SELECT ?::bytea', [bytes])
+      assert.deepEqual(row, [bytes])
+    }
+  }
+})
+
+test('answers of every size around that of the ring come whole', { skip }, () => {
+  using db = PgBackend.connect(databaseUrl())
+  for (let length = 262_144 - 40; length <= 262_144 + 8; length++) {
+    const [[text] = []] = db.query("SELECT repeat('x', ?::int)", [BigInt(length)])
+    assert.equal(typeof text === 'string' && text.length, length)
+  }
+})
+
+/** A process that does `work` with a connection `db`, and how it ended. */
+async function run(
+  work: string,
+): Promise<{ status: unknown; stdout: string; stderr: string; ms: number }> {
+  const program = `
+    import { PgBackend } from 'agent-store/postgres'
+    import { ConnectionError, DeadlineError } from 'agent-store'
+    import { Worker } from 'node:worker_threads'
+    const url = ${JSON.stringify(databaseUrl())}
+    const db = PgBackend.connect({ url, deadlineMs: 300 })
+    ${work}`
+  const start = performance.now()
+  const args = ['-C', '@agent-store/source', '--input-type=module', '--eval', program]
+  const child = spawn(process.execPath, args, { cwd: import.meta.dirname, timeout: 30_000 })
+  const [stdout, stderr, [status]] = await Promise.all([
+    text(child.stdout),
+    text(child.stderr),
+    once(child, 'close') as Promise<unknown[]>,
+  ])
+  return { status, stdout, stderr, ms: performance.now() - start }
+}
+
+const LIVES: readonly { what: string; work: string; status: number; prints?: string }[] = [
+  { what: 'an idle connection', work: "db.query('SELECT 1')", status: 0 },
+  { what: 'a closed connection', work: 'db.close()', status: 0 },
+  {
+    what: 'a connection that timed out',
+    work: "try { db.query('SELECT pg_sleep(60)') } catch (e) { console.log(e.code) }",
+    status: 0,
+    prints: 'STORE_DEADLINE\n',
+  },
+  { what: 'a listening connection', work: "db.listen('a', { notification() {} })", status: 0 },
+  {
+    what: 'a connection that was to keep it alive, and is not any more',
+    work: "db.listen('a', { notification() {} }); db.keepAlive(true); db.keepAlive(false)",
+    status: 0,
+  },
+  {
+    what: 'a connection that kept it alive, and was closed',
+    work: "db.listen('a', { notification() {} }); db.keepAlive(true); setTimeout(() => db.close(), 20)",
+    status: 0,
+  },
+  { what: 'an exit code of its own', work: 'process.exitCode = 7', status: 7 },
+  {
+    what: 'process.exit',
+    work: "db.listen('a', { notification() {} }); process.exit(5)",
+    status: 5,
+  },
+  { what: 'an error of its own', work: "throw new Error('its own')", status: 1 },
+  {
+    what: 'an exit in a transaction',
+    work: "db.transaction(() => { db.query('SELECT 1'); process.exit(6) })",
+    status: 6,
+  },
+  {
+    what: 'calls from an exit handler',
+    work: "process.on('exit', () => console.log(db.query('SELECT 2::bigint')[0][0]))",
+    status: 0,
+    prints: '2n\n',
+  },
+  {
+    what: 'notifications that keep it alive',
+    work: `db.listen('a', { notification: ({ payload }) => { console.log(payload); db.keepAlive(false) } })
+      db.keepAlive(true)
+      setTimeout(() => { PgBackend.connect(url).query("SELECT pg_notify('a', 'heard')") }, 50).unref()
+      setTimeout(() => undefined, 100)`,
+    status: 0,
+    prints: 'heard\n',
+  },
+  {
+    what: 'calls from a timer, a promise and a microtask',
+    work: `const ask = (n) => console.log(db.query('SELECT ?::bigint', [n])[0][0])
+      await Promise.resolve().then(() => ask(1n))
+      queueMicrotask(() => ask(2n))
+      setTimeout(() => ask(3n), 1)
+      setImmediate(() => db.transaction(() => ask(4n)))`,
+    status: 0,
+  },
+  {
+    what: 'calls from a worker thread',
+    work: `const source = \`import { workerData, parentPort } from 'node:worker_threads'
+        import { PgBackend } from 'agent-store/postgres'
+        const db = PgBackend.connect(workerData)
+        parentPort.postMessage(db.query('SELECT 5::bigint')[0][0])\`
+      new Worker(source, { eval: true, workerData: url }).on('message', (n) => console.log(n))`,
+    status: 0,
+    prints: '5n\n',
+  },
+]
+
+describe('a process ends as it would', { concurrency: 3 }, () => {
+  for (const { what, work, status, prints } of LIVES) {
+    test(`with ${what}`, { skip }, async () => {
+      const ended = await run(work)
+      assert.equal(ended.status, status, ended.stderr)
+      if (prints !== undefined) assert.equal(ended.stdout, prints)
+      if (status === 0) assert.equal(ended.stderr, '')
+      assert.ok(ended.ms < 15_000, `${ended.ms} ms`)
+    })
+  }
+})
+
+test(`${CONNECTIONS} connections leave no thread and no socket behind`, {
+  skip: skip || (process.platform !== 'linux' && 'it counts in /proc'),
+}, async () => {
+  const count = () => ({
+    threads: fs.readdirSync('/proc/self/task').length,
+    files: fs.readdirSync('/proc/self/fd').length,
+  })
+  const cycle = () => {
+    using db = PgBackend.connect(databaseUrl())
+    db.query('SELECT 1')
+  }
+  for (let n = 0; n < 5; n++) cycle()
+  await settled(count)
+  const before = count()
+  for (let n = 0; n < CONNECTIONS; n++) cycle()
+  await settled(count)
+  const left = count()
+  assert.ok(left.threads <= before.threads, JSON.stringify({ before, left }))
+  assert.ok(left.files <= before.files, JSON.stringify({ before, left }))
+})
+
+/** Wait until what is counted has not changed for a while. */
+async function settled(count: () => unknown): Promise<void> {
+  for (let same = 0, last = ''; same < 20; ) {
+    await new Promise((resolve) => setTimeout(resolve, 25))
+    const now = JSON.stringify(count())
+    same = now === last ? same + 1 : 0
+    last = now
+  }
+}
+
+test('refused connections leave no thread behind either', {
+  skip: skip || (process.platform !== 'linux' && 'it counts in /proc'),
+}, async () => {
+  const count = () => fs.readdirSync('/proc/self/task').length
+  const url = new URL(databaseUrl())
+  url.password = 'wrong'
+  const refuse = () => assert.throws(() => PgBackend.connect(url), { driverCode: '28P01' })
+  refuse()
+  await settled(count)
+  const before = count()
+  for (let n = 0; n < 8; n++) refuse()
+  await settled(count)
+  assert.ok(count() <= before)
+})
