@@ -14,9 +14,14 @@ export interface SqlText {
   readonly parameters: number
   /** Its first word in capitals: `SELECT`, `INSERT`, … */
   readonly verb: string
+  /** All its words in capitals, those in quotes and comments left out. */
+  readonly words: ReadonlySet<string>
 }
 
+const WORD = /[A-Za-z0-9_$\u0080-\uffff]/
 const IDENTIFIER = /[A-Za-z_\u0080-\uffff][A-Za-z0-9_$\u0080-\uffff]*/y
+/** After an escape string, what another one of its kind may follow. */
+const CONTINUED = /[ \t\f\v]*(?:--[^\n\r]*)?[\n\r](?:[ \t\f\v\n\r]|--[^\n\r]*[\n\r])*(?=')/y
 const DOLLAR_TAG = /\$(?:[A-Za-z_\u0080-\uffff][A-Za-z0-9_\u0080-\uffff]*)?\$/y
 
 /**
@@ -27,7 +32,7 @@ export function readSql(sql: string): SqlText {
   let text = ''
   let copied = 0
   let parameters = 0
-  let verb = ''
+  const words = new Set<string>()
   let at = 0
   const replace = (length: number, by: string) => {
     text += sql.slice(copied, at) + by
@@ -46,24 +51,37 @@ export function readSql(sql: string): SqlText {
       if (tag !== '') {
         const end = sql.indexOf(tag, at + tag.length)
         at = end < 0 ? sql.length : end + tag.length
-      } else if (next !== undefined && next >= '0' && next <= '9') {
-        throw new TypeError(`sql must use ? for its parameters, found ${sql.slice(at, at + 3)}`)
-      } else at++
+      } else if (isDigit(next)) refuseNumber(sql, at)
+      else at++
     } else if (here === '?') {
       if (next === '?') replace(2, '?')
-      else replace(1, `$${++parameters}`)
+      else if (isDigit(next)) refuseNumber(sql, at)
+      else {
+        // It must not grow together with a word beside it.
+        const [before, after] = [sql[at - 1], next].map((c) => (WORD.test(c ?? '') ? ' ' : ''))
+        replace(1, `${before}$${++parameters}${after}`)
+      }
     } else {
       const word = match(IDENTIFIER, sql, at)
       if (word === '') at++
       else {
-        if (verb === '') verb = word.toUpperCase()
+        words.add(word.toUpperCase())
         at += word.length
         // E'…' has backslash escapes; the other prefixes (B, X, N, U&) have not.
-        if (/^e$/i.test(word) && sql[at] === "'") at = quoteEnd(sql, at, "'", true)
+        if (/^e$/i.test(word) && sql[at] === "'") at = escapesEnd(sql, at)
       }
     }
   }
-  return { text: text + sql.slice(copied), parameters, verb }
+  const [verb = ''] = words
+  return { text: text + sql.slice(copied), parameters, verb, words }
+}
+
+function isDigit(letter: string | undefined): boolean {
+  return letter !== undefined && letter >= '0' && letter <= '9'
+}
+
+function refuseNumber(sql: string, at: number): never {
+  throw new TypeError(`sql must use ? for its parameters, found ${sql.slice(at, at + 3)}`)
 }
 
 function match(pattern: RegExp, sql: string, at: number): string {
@@ -83,9 +101,20 @@ function quoteEnd(sql: string, start: number, quote: string, escapes: boolean): 
   return sql.length
 }
 
+/** Behind an escape string and those on the next lines that continue it. */
+function escapesEnd(sql: string, start: number): number {
+  let at = quoteEnd(sql, start, "'", true)
+  for (let gap = match(CONTINUED, sql, at); gap !== ''; gap = match(CONTINUED, sql, at)) {
+    at = quoteEnd(sql, at + gap.length, "'", true)
+  }
+  return at
+}
+
 function lineEnd(sql: string, start: number): number {
-  const end = sql.indexOf('\n', start)
-  return end < 0 ? sql.length : end + 1
+  for (let at = start; at < sql.length; at++) {
+    if (sql[at] === '\n' || sql[at] === '\r') return at + 1
+  }
+  return sql.length
 }
 
 /** Comments of PostgreSQL nest. */
@@ -116,13 +145,24 @@ const CONTROL = new Set([
 ])
 
 /** Whether it begins or ends a transaction. */
-export function isControl({ verb, text }: SqlText): boolean {
-  return CONTROL.has(verb) || (verb === 'PREPARE' && /\bprepare\s+transaction\b/i.test(text))
+export function isControl({ verb, words }: SqlText): boolean {
+  const [, second] = words
+  return CONTROL.has(verb) || (verb === 'PREPARE' && second === 'TRANSACTION')
 }
 
-const READS = new Set(['SELECT', 'VALUES', 'SHOW', 'TABLE', 'EXPLAIN', 'FETCH', 'DECLARE'])
+const READS = new Set(['SELECT', 'VALUES', 'SHOW', 'TABLE', 'EXPLAIN', 'FETCH', 'DECLARE', 'WITH'])
+const WRITES = ['INSERT', 'UPDATE', 'DELETE', 'MERGE']
 
 /** Whether nothing can have been stored when its answer is lost. A function that it calls may. */
-export function isRead({ verb, text }: SqlText): boolean {
-  return READS.has(verb) || (verb === 'WITH' && !/\b(insert|update|delete|merge)\b/i.test(text))
+export function isRead({ verb, words }: SqlText): boolean {
+  if (!READS.has(verb)) return false
+  const has = (...some: readonly string[]) => some.some((word) => words.has(word))
+  switch (verb) {
+    case 'EXPLAIN':
+      return !(has('ANALYZE', 'ANALYSE') && has(...WRITES, 'CREATE', 'EXECUTE', 'INTO', 'REFRESH'))
+    case 'WITH':
+      return !has(...WRITES, 'INTO')
+    default:
+      return !has('INTO') // SELECT … INTO makes a table
+  }
 }
