@@ -29,12 +29,13 @@ import { type PgOptions, settle } from './options.ts'
 import { openPglite, type Pglite, type PgliteOptions } from './pglite.ts'
 import { ServerError } from './server-message.ts'
 import { connectToAny, type Session } from './servers.ts'
-import { isControl, isRead, readSql, type SqlText } from './sql-text.ts'
+import { isControl, isCopy, isRead, readSql, type SqlText } from './sql-text.ts'
 import type { Statement } from './statement.ts'
 
 /** Rows that an iteration asks for at a time. */
 const PORTAL_ROWS = 500
 const SQL_KEPT = 512
+const MOST_PARAMETERS = 65_535
 
 /** Where sessions come from. */
 export interface SessionSource {
@@ -374,6 +375,9 @@ export class PgBackend implements Backend {
           `sql must not control transactions; use transaction() for ${quote(sql)}`,
         )
       }
+      if (isCopy(text)) {
+        throw new TypeError(`sql must not COPY from or to the client, got ${quote(sql)}`)
+      }
       if (this.#sql.size >= SQL_KEPT) this.#sql.clear()
       this.#sql.set(sql, text)
     }
@@ -474,6 +478,11 @@ interface Ahead {
 
 function checkRow(text: SqlText, params: readonly Value[], sql: string): void {
   checkParams(params)
+  if (text.parameters > MOST_PARAMETERS) {
+    throw new RangeError(
+      `sql has ${text.parameters} parameters, and PostgreSQL takes ${MOST_PARAMETERS}; use execMany() or arrays for ${quote(sql)}`,
+    )
+  }
   if (params.length !== text.parameters) {
     throw new TypeError(
       `sql has ${text.parameters} parameters, got ${params.length} for ${quote(sql)}`,

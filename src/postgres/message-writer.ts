@@ -35,9 +35,10 @@ export class MessageWriter {
     return this
   }
 
+  /** A count, up to 65,535. */
   int16(value: number): this {
     this.#reserve(2)
-    this.#at = this.#bytes.writeInt16BE(value, this.#at)
+    this.#at = this.#bytes.writeUInt16BE(value, this.#at)
     return this
   }
 

@@ -150,6 +150,11 @@ export function isControl({ verb, words }: SqlText): boolean {
   return CONTROL.has(verb) || (verb === 'PREPARE' && second === 'TRANSACTION')
 }
 
+/** Whether it moves rows by a protocol of its own, which is not spoken here. */
+export function isCopy({ verb, words }: SqlText): boolean {
+  return verb === 'COPY' && (words.has('STDIN') || words.has('STDOUT'))
+}
+
 const READS = new Set(['SELECT', 'VALUES', 'SHOW', 'TABLE', 'EXPLAIN', 'FETCH', 'DECLARE', 'WITH'])
 const WRITES = ['INSERT', 'UPDATE', 'DELETE', 'MERGE']
 
