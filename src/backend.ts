@@ -8,6 +8,8 @@
  *
  * @module
  */
+import type { CommitEvent } from './doorbell.ts'
+import type { StoreError } from './errors.ts'
 
 /**
  * What a cell holds and what a parameter may be: Null, Int (64-bit, always a `bigint`
@@ -83,6 +85,18 @@ export interface Backend extends Disposable {
    * after the outermost commit, and never if a rollback undoes what is being done.
    */
   afterCommit(action: () => void): void
+
+  /**
+   * Where the database can tell: call `ring` when another connection may have committed, with
+   * what it committed where that is known. A hint, from the event loop, that may be late, come
+   * twice or be lost; it does not keep the process alive.
+   * @param onLost Called once when `ring` will be called no more, with the reason.
+   * @returns what ends it; `undefined` where the database cannot tell.
+   */
+  watch?(
+    ring: (event?: CommitEvent) => void,
+    onLost: (reason: StoreError) => void,
+  ): (() => void) | undefined
 
   /** Give back what the backend holds. Closing again does nothing. */
   close(): void

@@ -90,6 +90,20 @@ export class ClosedError extends StoreError {
   readonly code = 'STORE_CLOSED'
 }
 
+/**
+ * The file that is open was replaced by another, or deleted: what this process reads and writes
+ * is not what others see. Close it, and open the path again.
+ */
+export class FileReplacedError extends StoreError {
+  readonly code = 'STORE_FILE_REPLACED'
+  readonly path: string
+
+  constructor(path: string) {
+    super(`${quote(path)} is not the file that was opened any more; close it and open it again`)
+    this.path = path
+  }
+}
+
 /** A table of the store is missing, or is not the table that the store knows by that name. */
 export class SchemaError extends StoreError {
   readonly code = 'STORE_SCHEMA'

@@ -27,6 +27,7 @@ export {
   ConflictError,
   ConnectionError,
   DeadlineError,
+  FileReplacedError,
   GenerationExhaustedError,
   InDoubtError,
   LogRegressedError,
@@ -41,6 +42,7 @@ export {
 export { type Ed25519KeyObject, Fingerprint } from './fingerprint.ts'
 export { Generation } from './generation.ts'
 export { type BackendKind, StorePolicy } from './policy.ts'
+export { ensureTable, type Table } from './schema.ts'
 export { SqliteBackend, type SqliteConnectionOptions } from './sqlite.ts'
 export type { BetterSqlite3Database, SqliteConnection } from './sqlite-driver.ts'
 export type { Durability, JournalMode, SqliteOptions } from './sqlite-file.ts'

@@ -10,7 +10,7 @@
 import { DatabaseSync } from 'node:sqlite'
 import { checkCount, checkParams, checkText } from './arguments.ts'
 import type { Backend, Row, Value } from './backend.ts'
-import { ClosedError, quote } from './errors.ts'
+import { ClosedError, quote, type StoreError } from './errors.ts'
 import {
   driverOf,
   type SqliteConnection,
@@ -29,6 +29,7 @@ import {
 } from './sqlite-file.ts'
 import { isSuspect, Utf8Check } from './sqlite-text.ts'
 import { whileBusy } from './sqlite-wait.ts'
+import { watchFile } from './sqlite-watch.ts'
 import { TransactionScope } from './transaction.ts'
 
 /** What may be set on a connection that the consumer opened; nothing is set unless asked. */
@@ -184,6 +185,15 @@ export class SqliteBackend<C extends SqliteConnection = SqliteConnection> implem
   afterCommit(action: () => void): void {
     this.#assertOpen()
     this.#scope.afterCommit(action)
+  }
+
+  /**
+   * Rings when the file's directory shows a write to it, by whomever. Not for a database in
+   * memory or a wrapped connection, whose file is the consumer's.
+   */
+  watch(ring: () => void, onLost: (reason: StoreError) => void): (() => void) | undefined {
+    this.#assertOpen()
+    return this.path === undefined ? undefined : watchFile(this.path, ring, onLost)
   }
 
   /** @throws TypeError inside a transaction or snapshot. */

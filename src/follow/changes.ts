@@ -1,0 +1,85 @@
+/**
+ * Whether anything was committed since the last look, and to which logs: one cheap statement
+ * where nothing was.
+ *
+ * SQLite is asked for `data_version` and, as writers take turns there, for the rows behind the
+ * last row seen: the rowid is the order of the commits. It is used within one process only, and
+ * where the row that was last is not that row any more, nothing is concluded from it. Postgres
+ * is asked for its snapshot, which is another one whenever a transaction has ended.
+ *
+ * @module
+ */
+import type { Backend, Dialect, Row } from '../index.ts'
+
+/** How far a log is said to reach. */
+export interface News {
+  readonly stream: string
+  readonly writer: string
+  readonly seq: bigint
+}
+
+const VERSION: Readonly<Record<Dialect, string>> = {
+  // Commits of other connections, and what this one has changed.
+  sqlite: 'SELECT data_version, total_changes() FROM pragma_data_version',
+  postgres: 'SELECT pg_current_snapshot()::text',
+}
+const LAST = `SELECT rowid, stream, writer, seq, content_hash FROM _agent_store_log
+  ORDER BY rowid DESC LIMIT 1`
+const SINCE = `SELECT stream, writer, max(seq) FROM _agent_store_log WHERE rowid > ?
+  GROUP BY stream, writer`
+const ROW_AT = `SELECT rowid, stream, writer, seq, content_hash FROM _agent_store_log
+  WHERE rowid = ?`
+
+/** What changed in one database, from look to look. */
+export class Changes {
+  readonly #db: Backend
+  #version: string | undefined
+  #last: Row | undefined
+
+  constructor(db: Backend) {
+    this.#db = db
+  }
+
+  /** Conclude nothing from earlier looks. */
+  forget(): void {
+    this.#version = undefined
+    this.#last = undefined
+  }
+
+  /** @returns the logs that have grown since the last look; `undefined` when any may have. */
+  look(): readonly News[] | undefined {
+    const version = this.#db.query(VERSION[this.#db.dialect])[0]?.join() ?? ''
+    if (version === this.#version) return []
+    const news = this.#db.dialect === 'sqlite' ? this.#rowsBehindLast() : undefined
+    this.#version = version
+    return news
+  }
+
+  #rowsBehindLast(): readonly News[] | undefined {
+    const before = this.#last
+    // First: what is committed between the statements is then found twice, and never missed.
+    const last = this.#db.query(LAST)[0]
+    this.#last = last
+    if (before === undefined || last === undefined) return undefined
+    const [rowid = null] = before
+    const still = this.#db.query(ROW_AT, [rowid])[0]
+    if (still === undefined || !sameRow(still, before)) return undefined
+    const news: News[] = []
+    for (const [stream, writer, seq] of this.#db.query(SINCE, [rowid])) {
+      // Malformed: whoever reads that log says so.
+      if (typeof stream !== 'string' || typeof writer !== 'string') return undefined
+      if (typeof seq !== 'bigint') return undefined
+      news.push({ stream, writer, seq })
+    }
+    return news
+  }
+}
+
+function sameRow(a: Row, b: Row): boolean {
+  return a.every((cell, i) => {
+    const other = b[i]
+    return cell instanceof Uint8Array && other instanceof Uint8Array
+      ? Buffer.compare(cell, other) === 0
+      : cell === other
+  })
+}
