@@ -21,6 +21,7 @@ const POSTGRES_KNOBS = [
   'tls',
   'pooler',
   'reconnect',
+  'notify',
   'connectTimeoutMs',
   'deadlineMs',
   'searchPath',
@@ -64,6 +65,8 @@ export class StorePolicy {
   readonly pooler: 'none' | 'transaction' = 'none'
   /** Postgres: connect again at the call after a loss, never inside a transaction. Default `false`. */
   readonly reconnect: boolean = false
+  /** Postgres: tell followers of the store of each commit, by `NOTIFY`. Default `false`. */
+  readonly notify: boolean = false
   /** Postgres: milliseconds for each host to answer. Default: the URL's, or 10,000. */
   readonly connectTimeoutMs: number | undefined
   /** Postgres: milliseconds that a call waits without news before it gives up. Default 30,000. */
@@ -110,9 +113,8 @@ export class StorePolicy {
     checkMilliseconds('busyTimeoutMs', knobs.busyTimeoutMs, 0)
     checkMilliseconds('connectTimeoutMs', knobs.connectTimeoutMs, 1)
     checkMilliseconds('deadlineMs', knobs.deadlineMs, 1)
-    if (knobs.reconnect !== undefined && typeof knobs.reconnect !== 'boolean') {
-      throw new PolicyError(`reconnect must be true or false, got ${quote(knobs.reconnect)}`)
-    }
+    checkFlag('reconnect', knobs.reconnect)
+    checkFlag('notify', knobs.notify)
     return new StorePolicy(knobs)
   }
 
@@ -143,6 +145,11 @@ function checkOneOf(key: string, value: unknown, known: readonly string[]): void
 function checkName(key: string, value: unknown, what: string): void {
   if (value === undefined || (typeof value === 'string' && value !== '')) return
   throw new PolicyError(`${key} must be ${what}, got ${quote(value)}`)
+}
+
+function checkFlag(key: string, value: unknown): void {
+  if (value === undefined || typeof value === 'boolean') return
+  throw new PolicyError(`${key} must be true or false, got ${quote(value)}`)
 }
 
 function checkMilliseconds(key: string, value: unknown, least: number): void {

@@ -241,7 +241,9 @@ export class Following implements AsyncIterableIterator<Entry> {
     const { signal, bells = [] } = this.#options
     signal?.throwIfAborted()
     this.#readCursor()
-    this.#checkCursor()
+    for (const head of this.#cursor.values()) {
+      if (this.#logs.has(head)) this.#checkStored(head)
+    }
     this.#state = 'open'
     const pulse = Pulse.of(this.#db)
     pulse.join(this.#follower)
@@ -267,12 +269,6 @@ export class Following implements AsyncIterableIterator<Entry> {
     const { after = [] } = this.#options
     for (const head of after instanceof Consumer ? after.cursor(this.#db) : after) {
       this.#cursor.set(keyOf(head), head)
-    }
-  }
-
-  #checkCursor(): void {
-    for (const head of this.#cursor.values()) {
-      if (this.#logs.has(head)) this.#checkStored(head)
     }
   }
 
@@ -366,11 +362,15 @@ export class Following implements AsyncIterableIterator<Entry> {
   #noteAll(): void {
     if (this.#db.inTransaction) return
     this.#mayAllHaveGrown = false
-    for (const head of this.#logs.heads(this.#db)) {
-      const last = this.#cursor.get(keyOf(head))
-      if (last !== undefined && head.seq <= last.seq) this.#checkStored(last)
-      else this.#note(head)
+    const heads = new Map(this.#logs.heads(this.#db).map((head) => [keyOf(head), head]))
+    for (const [key, last] of this.#cursor) {
+      // The log has not grown, or lost its end.
+      if (this.#logs.has(last) && last.seq >= (heads.get(key)?.seq ?? 0n)) {
+        this.#checkStored(last)
+        heads.delete(key)
+      }
     }
+    for (const head of heads.values()) this.#note(head)
   }
 
   #note(log: News): void {

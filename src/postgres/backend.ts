@@ -12,6 +12,7 @@ import {
   type Backend,
   BackendError,
   ClosedError,
+  type CommitEvent,
   ConnectionError,
   checkParams,
   checkText,
@@ -23,6 +24,7 @@ import {
   TransactionScope,
   type Value,
 } from '../index.ts'
+import { Announcer, CHANNEL, eventsOf } from './announcer.ts'
 import { type ChannelListener, Channels } from './channels.ts'
 import { isStale, type PgConnection } from './connection.ts'
 import { type PgOptions, settle } from './options.ts'
@@ -40,6 +42,8 @@ const MOST_PARAMETERS = 65_535
 /** Where sessions come from. */
 export interface SessionSource {
   readonly reconnect: boolean
+  /** Whether its commits are told to those who listen. */
+  readonly notify: boolean
   open(last: Session | undefined, channels: Channels): Session
 }
 
@@ -56,6 +60,7 @@ export class PgBackend implements Backend {
   readonly #source: SessionSource
   readonly #channels: Channels
   readonly #scope: TransactionScope
+  readonly #announcer: Announcer | undefined
   readonly #sql = new Map<string, SqlText>()
   #session: Session
   /** An iteration that opened the transaction by itself, and is not finished. */
@@ -77,6 +82,7 @@ export class PgBackend implements Backend {
       isIn: () => this.#session.connection.status !== 'I',
       enterSnapshot: () => this.#enterSnapshot(),
     })
+    if (source.notify) this.#announcer = new Announcer(this)
   }
 
   /**
@@ -91,6 +97,7 @@ export class PgBackend implements Backend {
     const settings = settle(target)
     return new PgBackend({
       reconnect: settings.reconnect,
+      notify: settings.notify,
       open: (last, channels) => connectToAny(settings, last?.identity, channels),
     })
   }
@@ -103,6 +110,7 @@ export class PgBackend implements Backend {
   static onPglite(pglite: Pglite, options: PgliteOptions): PgBackend {
     return new PgBackend({
       reconnect: false,
+      notify: false,
       open: (_, channels) => openPglite(pglite, options, channels),
     })
   }
@@ -234,6 +242,22 @@ export class PgBackend implements Backend {
     }
   }
 
+  /**
+   * Rings for what backends with `notify` tell on the channel `agent_store`, and after a loss,
+   * when something may have been missed. Not behind a pooler that changes servers.
+   */
+  watch(ring: (event?: CommitEvent) => void): (() => void) | undefined {
+    if (this.#session.isPooled || this.inTransaction) return undefined
+    return this.listen(CHANNEL, {
+      notification: ({ payload }) => {
+        const events = eventsOf(payload)
+        if (events.length === 0) ring()
+        for (const event of events) ring(event)
+      },
+      interrupted: () => ring(),
+    })
+  }
+
   /** Let notifications alone keep the process alive, or not; at first they do not. */
   keepAlive(on: boolean): void {
     this.#channels.keepAlive = on
@@ -246,6 +270,7 @@ export class PgBackend implements Backend {
     if (this.#scope.depth > 0) {
       throw new TypeError('close() must be called outside of transaction() and snapshot()')
     }
+    this.#announcer?.flush()
     this.#closed = true
     this.#channels.clear()
     this.#session.connection.close()

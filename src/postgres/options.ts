@@ -67,6 +67,7 @@ export interface Settings {
   readonly deadlineMs: number
   readonly pooler: 'none' | 'transaction'
   readonly reconnect: boolean
+  readonly notify: boolean
 }
 
 const TLS_MODES: readonly TlsMode[] = ['disable', 'verify-full']
@@ -120,6 +121,7 @@ export function settle(
     deadlineMs: options.deadlineMs ?? 30_000,
     pooler: options.pooler ?? 'none',
     reconnect: options.reconnect ?? false,
+    notify: options.notify ?? false,
   }
   checkText('user', user)
   checkText('database', database)

@@ -65,6 +65,11 @@ export interface PgOptions {
   readonly pooler?: 'none' | 'transaction' | undefined
   /** Whether a lost connection is made again. Default `false`. */
   readonly reconnect?: boolean | undefined
+  /**
+   * Whether commits of this backend are told to those who follow the store, by `NOTIFY`: a
+   * message to the server for each turn of the event loop that committed. Default `false`.
+   */
+  readonly notify?: boolean | undefined
 }
 
 /** Whether to bind SCRAM to the TLS channel. */
@@ -103,9 +108,8 @@ const CHECKS: Readonly<Record<keyof PgOptions, Check>> = {
   connectTimeoutMs: (name, value) => checkWhole(name, value, MAX_MS),
   deadlineMs: (name, value) => checkWhole(name, value, MAX_MS),
   pooler: oneOf('none', 'transaction'),
-  reconnect: (name, value) => {
-    if (typeof value !== 'boolean') throw wrong(name, 'true or false', shown(value))
-  },
+  reconnect: checkFlag,
+  notify: checkFlag,
 }
 
 /**
@@ -159,6 +163,10 @@ function isClean(text: string): boolean {
 function checkWhole(name: string, value: unknown, most: number): void {
   if (typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= most) return
   throw wrong(name, `a whole number from 1 to ${most}`, shown(value))
+}
+
+function checkFlag(name: string, value: unknown): void {
+  if (typeof value !== 'boolean') throw wrong(name, 'true or false', shown(value))
 }
 
 function checkPem(name: string, value: unknown): void {

@@ -31,12 +31,13 @@ export function openStore(store: string | StorePolicy, path?: string): Backend {
     throw new PolicyError(`a store must be a file, a URL or a StorePolicy, got ${quote(store)}`)
   }
   if (store.backend === 'sqlite') return store.open(path)
-  const { urlVariable, tls, pooler, reconnect, connectTimeoutMs, deadlineMs } = store
+  const { urlVariable, tls, pooler, reconnect, notify, connectTimeoutMs, deadlineMs } = store
   const { searchPath, applicationName } = store
   const url = process.env[urlVariable]
   return PgBackend.connect({
     pooler,
     reconnect,
+    notify,
     deadlineMs,
     ...(url === undefined || url === '' ? {} : { url }),
     ...(tls === undefined ? {} : { tls }),

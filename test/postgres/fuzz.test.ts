@@ -37,6 +37,7 @@ const SETTINGS: SessionSettings = {
 function over(transport: Transport): PgBackend {
   return new PgBackend({
     reconnect: false,
+    notify: false,
     open: (_, channels: Channels) => ({
       connection: PgConnection.open(transport, SETTINGS, channels),
       name: 'a transport of the test',
