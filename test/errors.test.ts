@@ -12,6 +12,7 @@ import {
   ConflictError,
   ConnectionError,
   DeadlineError,
+  FileReplacedError,
   GenerationExhaustedError,
   InDoubtError,
   LogRegressedError,
@@ -61,6 +62,12 @@ const CASES: readonly (readonly [StoreError, string, string, string])[] = [
     'NonMonotonicGenerationError',
     'STORE_NON_MONOTONIC_GENERATION',
     'non-monotonic generation on "k": current 5, attempted 4',
+  ],
+  [
+    new FileReplacedError('/a.db'),
+    'FileReplacedError',
+    'STORE_FILE_REPLACED',
+    '"/a.db" is not the file that was opened any more; close it and open it again',
   ],
   [
     new StaleGenerationError('k', 1n, 2n),

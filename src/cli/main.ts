@@ -6,7 +6,7 @@
  * @module
  */
 import { readFileSync } from 'node:fs'
-import { StoreError } from '../index.ts'
+import { ChainBrokenError, StoreError } from '../index.ts'
 import { append } from './append.ts'
 import { type Command, FoundFault, helpOf, parse, takeStore, UsageError } from './command.ts'
 import { demo } from './demo.ts'
@@ -16,6 +16,7 @@ import { info } from './info.ts'
 import { log } from './log.ts'
 import { migrate } from './migrate.ts'
 import { Output } from './output.ts'
+import { tail } from './tail.ts'
 import { exportCommand, importCommand } from './transfer.ts'
 import { verify } from './verify.ts'
 
@@ -23,6 +24,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   demo,
   append,
   log,
+  tail,
   heads,
   streams,
   verify,
@@ -91,7 +93,7 @@ async function main(argv: readonly string[], out: Output): Promise<void> {
 }
 
 function statusOf(error: unknown): number {
-  if (error instanceof FoundFault) return EXIT.fault
+  if (error instanceof FoundFault || error instanceof ChainBrokenError) return EXIT.fault
   const isWrong =
     error instanceof UsageError || error instanceof TypeError || error instanceof RangeError
   const code = error instanceof Error && 'code' in error ? error.code : undefined

@@ -5,16 +5,21 @@
  * @module
  */
 import { type Backend, Generation, SchemaError, SqliteBackend, WriterLog } from '../index.ts'
-import { isServerUrl, openStore, PgBackend } from '../postgres/index.ts'
+import { isServerUrl, openStore, PgBackend, type PgOptions } from '../postgres/index.ts'
 import { isTable, LOG, META } from '../schema.ts'
 
-/** Open an existing store for reading. @throws SchemaError when it has no log. */
-export function openForReading(store: string): Backend {
+/**
+ * Open an existing store for reading.
+ * @throws SchemaError when it has no log.
+ */
+export function openForReading(
+  store: string,
+  { reconnect = false }: Pick<PgOptions, 'reconnect'> = {},
+): Backend {
   // A standby will do for reading, unless the URL says what it must be.
+  const any = store.includes('target_session_attrs=') ? {} : { targetSessionAttrs: 'any' as const }
   const db = isServerUrl(store)
-    ? PgBackend.connect(
-        store.includes('target_session_attrs=') ? store : { url: store, targetSessionAttrs: 'any' },
-      )
+    ? PgBackend.connect({ url: store, reconnect, ...any })
     : SqliteBackend.open(store, { readOnly: true })
   try {
     if (!isTable(db, LOG) && !isTable(db, META)) {

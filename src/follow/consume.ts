@@ -11,7 +11,7 @@
 import { type Backend, type Entry, type Head, InDoubtError, quote } from '../index.ts'
 import type { Consumer } from './consumer.ts'
 import { StaleCursorError } from './errors.ts'
-import { type FollowOptions, follow } from './following.ts'
+import { type FollowOptions, follow, isPassing } from './following.ts'
 
 /** How to consume. */
 export interface ConsumeOptions extends Omit<FollowOptions, 'after'> {
@@ -80,11 +80,11 @@ async function consumeOn(
       })
     } catch (error) {
       if (error instanceof StaleCursorError) return 'moved'
-      if (error instanceof InDoubtError && options.onInterrupted !== undefined) {
-        options.onInterrupted(error)
-        return 'moved'
-      }
-      throw error
+      const isOver = !(error instanceof InDoubtError) && !isPassing(error)
+      if (isOver || options.onInterrupted === undefined) throw error
+      // Committed or not: the stored cursor tells.
+      options.onInterrupted(error)
+      return 'moved'
     }
   }
 }

@@ -91,7 +91,7 @@ export class Following implements AsyncIterableIterator<Entry> {
   readonly #db: Backend
   readonly #logs: SelectedLogs
   readonly #options: FollowOptions
-  readonly #cursor = new Map<string, LogHead>()
+  #cursor: Map<string, LogHead> | undefined
   /** Logs that have grown, and how far; in the order in which they are read. */
   readonly #grown = new Map<string, News>()
   #mayAllHaveGrown = true
@@ -125,9 +125,8 @@ export class Following implements AsyncIterableIterator<Entry> {
 
   /** How far each log was handed out: a cursor to go on from. JSON by `commitEventToJson`. */
   cursor(): LogHead[] {
-    if (this.#state === 'new') this.#readCursor()
     if (this.#run !== undefined) this.#keep(this.#run)
-    return [...this.#cursor.values()]
+    return [...(this.#cursor ?? this.#readCursor()).values()]
   }
 
   /**
@@ -240,10 +239,6 @@ export class Following implements AsyncIterableIterator<Entry> {
     if (this.#state !== 'new') return
     const { signal, bells = [] } = this.#options
     signal?.throwIfAborted()
-    this.#readCursor()
-    for (const head of this.#cursor.values()) {
-      if (this.#logs.has(head)) this.#checkStored(head)
-    }
     this.#state = 'open'
     const pulse = Pulse.of(this.#db)
     pulse.join(this.#follower)
@@ -265,11 +260,16 @@ export class Following implements AsyncIterableIterator<Entry> {
     this.#wake?.()
   }
 
-  #readCursor(): void {
+  #readCursor(): Map<string, LogHead> {
     const { after = [] } = this.#options
-    for (const head of after instanceof Consumer ? after.cursor(this.#db) : after) {
-      this.#cursor.set(keyOf(head), head)
-    }
+    const heads = after instanceof Consumer ? after.cursor(this.#db) : after
+    return new Map(heads.map((head) => [keyOf(head), head]))
+  }
+
+  #startCursor(): Map<string, LogHead> {
+    const cursor = this.#readCursor()
+    for (const head of cursor.values()) if (this.#logs.has(head)) this.#checkStored(head)
+    return cursor
   }
 
   /** @throws CursorError when the store has something else, or nothing, at this place. */
@@ -303,12 +303,17 @@ export class Following implements AsyncIterableIterator<Entry> {
 
   /** The next entry that can be had at once; `undefined` for none, or when it is others' turn. */
   #take(): Entry | undefined {
+    this.#cursor ??= this.#startCursor()
     while (this.#left > 0) {
       if (this.#run !== undefined) {
         const entry = this.#takeFrom(this.#run)
         if (entry !== undefined) return entry
-      } else if (this.#mayAllHaveGrown) this.#noteAll()
-      else if (!this.#startRun()) return undefined
+      } else if (this.#db.inTransaction) {
+        // Somebody's own: what is read in it may be rolled back. The next look is to wake us.
+        Pulse.of(this.#db).forget()
+        return undefined
+      } else if (this.#mayAllHaveGrown) this.#noteAll(this.#cursor)
+      else if (!this.#startRun(this.#cursor)) return undefined
     }
     return undefined
   }
@@ -326,12 +331,10 @@ export class Following implements AsyncIterableIterator<Entry> {
     return value
   }
 
-  #startRun(): boolean {
-    // In somebody's open transaction it would read what may be rolled back.
-    if (this.#db.inTransaction) return false
+  #startRun(cursor: ReadonlyMap<string, LogHead>): boolean {
     for (const [key, log] of this.#grown) {
       this.#grown.delete(key)
-      const last = this.#cursor.get(key) ?? null
+      const last = cursor.get(key) ?? null
       const after = last?.seq ?? 0n
       if (log.seq < after && last !== null) this.#checkStored({ ...log, ...last })
       if (log.seq <= after) continue
@@ -350,7 +353,7 @@ export class Following implements AsyncIterableIterator<Entry> {
     if (last === null || run.first) return
     const { stream, writer } = log
     // A copy: what was read may share its buffer with a whole page.
-    this.#cursor.set(key, {
+    this.#cursor?.set(key, {
       stream,
       writer,
       seq: last.seq,
@@ -359,11 +362,10 @@ export class Following implements AsyncIterableIterator<Entry> {
     if (last.seq < log.seq) this.#note(log)
   }
 
-  #noteAll(): void {
-    if (this.#db.inTransaction) return
+  #noteAll(cursor: ReadonlyMap<string, LogHead>): void {
     this.#mayAllHaveGrown = false
     const heads = new Map(this.#logs.heads(this.#db).map((head) => [keyOf(head), head]))
-    for (const [key, last] of this.#cursor) {
+    for (const [key, last] of cursor) {
       // The log has not grown, or lost its end.
       if (this.#logs.has(last) && last.seq >= (heads.get(key)?.seq ?? 0n)) {
         this.#checkStored(last)
@@ -408,7 +410,8 @@ interface Run {
   first: boolean
 }
 
-function isPassing(error: unknown): error is StoreError {
+/** It may be otherwise the next time. @internal */
+export function isPassing(error: unknown): error is StoreError {
   return (
     error instanceof BusyError || error instanceof ConnectionError || error instanceof DeadlineError
   )

@@ -339,6 +339,25 @@ suite('one file', () => {
     assert.ok(Math.max(...times) < 400, `took ${times.map(Math.round)} ms`)
   })
 
+  test('what a transaction on the raw connection holds is given once that is over', async (t) => {
+    const file = temporaryFile(t)
+    using db = SqliteBackend.open(file)
+    WriterLog.ensureSchema(db)
+    WriterLog.append(db, 's', 'a', 'one')
+    for (const end of ['ROLLBACK', 'COMMIT']) {
+      const { connection } = db
+      connection.exec('BEGIN')
+      WriterLog.append(db, 's', 'a', `before the ${end}`)
+      const following = start(t, db, { live: false, pollMs: 20 })
+      const first = following.next()
+      assert.equal(await Promise.race([first, sleep(50, 'nothing')]), 'nothing')
+      connection.exec(end)
+      assert.equal((await first).value?.seq, 1n)
+      const rest = await take(following, 9)
+      assert.deepEqual(rest, end === 'COMMIT' ? ['a 2 before the COMMIT'] : [])
+    }
+  })
+
   test('1,000 followers cost one watcher and one timer', async (t) => {
     const file = temporaryFile(t)
     using other = SqliteBackend.open(file, { durability: 'normal' })

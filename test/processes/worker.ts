@@ -19,6 +19,8 @@ export type Task = { readonly store: Store } & (
       /** Marks this worker's payloads: `label 1`, `label 2`, … */
       readonly label: string
       readonly count: number
+      /** To spread them over a while. Default 0. */
+      readonly pauseMs?: number
     }
   | { readonly kind: 'bump'; readonly key: string; readonly count: number }
   | { readonly kind: 'first-open'; readonly writer: string; readonly count: number }
@@ -46,10 +48,21 @@ function ready(): void {
   else Atomics.wait(workerData as Int32Array, 0, 0)
 }
 
-function append(db: Backend, writer: string, label: string, count: number): void {
+function append(
+  db: Backend,
+  writer: string,
+  label: string,
+  count: number,
+  pauseMs: number = 0,
+): void {
   for (let i = 1; i <= count; i++) {
     say(acknowledgement(WriterLog.append(db, STREAM, writer, `${label} ${i}`)))
+    if (pauseMs > 0) pause(pauseMs)
   }
+}
+
+function pause(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
 }
 
 /** Append without a pause. Says how many, and how long the slowest took. */
@@ -79,7 +92,7 @@ async function perform(task: Task): Promise<void> {
   ready()
   switch (task.kind) {
     case 'append':
-      append(db, task.writer, task.label, task.count)
+      append(db, task.writer, task.label, task.count, task.pauseMs)
       break
     case 'append-for':
       appendFor(db, task.writer, task.runMs)
@@ -92,7 +105,7 @@ async function perform(task: Task): Promise<void> {
     case 'hold':
       db.transaction(() => {
         say('held')
-        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, task.holdMs)
+        pause(task.holdMs)
       })
       break
   }
