@@ -104,3 +104,24 @@ export async function uncaughtFrom(work: () => void): Promise<unknown[]> {
 export function unlessOn(runtime: 'bun' | 'deno', reason: string): string | false {
   return runtime in process.versions && `${runtime}: ${reason}`
 }
+
+/** How many watches this process has on files and directories, as Linux counts them. */
+export function systemWatches(): number {
+  const folder = '/proc/self/fdinfo'
+  return fs
+    .readdirSync(folder)
+    .map((fd) => {
+      try {
+        return fs.readFileSync(join(folder, fd), 'utf8')
+      } catch {
+        return '' // the one that lists the folder
+      }
+    })
+    .join('')
+    .split('\n')
+    .filter((line) => line.startsWith('inotify ')).length
+}
+
+/** Why watches cannot be counted here. */
+export const withoutCount: string | false =
+  process.platform !== 'linux' && 'only Linux tells how many watches a process has'

@@ -1,0 +1,157 @@
+/** A write of any process to an SQLite file is heard, through all that happens to its files. */
+import assert from 'node:assert/strict'
+import fs from 'node:fs'
+import { dirname, join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { type TestContext, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { BackendError, FileReplacedError, SqliteBackend, type StoreError } from 'agent-store'
+import { systemWatches, temporaryFile, withoutCount } from './support.ts'
+
+/** A store, somebody who watches it, and another connection that writes. */
+function watched(t: TestContext) {
+  const file = temporaryFile(t)
+  const db = SqliteBackend.open(file)
+  const other = SqliteBackend.open(file, { durability: 'normal' })
+  t.after(() => [db, other].map((open) => open.close()))
+  other.exec('CREATE TABLE x (y INTEGER)')
+  let rings = 0
+  const lost: StoreError[] = []
+  const off = db.watch(
+    () => rings++,
+    (reason) => lost.push(reason),
+  )
+  assert.ok(off !== undefined)
+  t.after(off)
+  return {
+    file,
+    db,
+    other,
+    lost,
+    off,
+    /** Whether `work` is heard. */
+    async hears(work: () => void): Promise<boolean> {
+      await sleep(30)
+      const before = rings
+      work()
+      for (let i = 0; i < 40 && rings === before && lost.length === 0; i++) await sleep(5)
+      return rings > before
+    },
+  }
+}
+
+const write = (db: SqliteBackend) => () => void db.exec('INSERT INTO x VALUES (1)')
+
+test('a commit of another connection is heard, and of this one', async (t) => {
+  const { db, other, hears } = watched(t)
+  for (let i = 0; i < 5; i++) assert.ok(await hears(write(other)))
+  assert.ok(await hears(write(db)))
+})
+
+test('through checkpoints, a WAL that begins anew, and a vacuum', async (t) => {
+  const { file, other, hears } = watched(t)
+  for (const mode of ['PASSIVE', 'RESTART', 'TRUNCATE']) {
+    other.query(`PRAGMA wal_checkpoint(${mode})`)
+    assert.ok(await hears(write(other)), mode)
+  }
+  other.exec('VACUUM')
+  assert.ok(await hears(write(other)))
+  assert.equal(fs.existsSync(`${file}-wal`), true)
+})
+
+test('through a -wal that is removed with the last connection, and made again', async (t) => {
+  const file = temporaryFile(t)
+  using writer = SqliteBackend.open(file)
+  writer.exec('CREATE TABLE x (y INTEGER)')
+  using watching = SqliteBackend.open(file)
+  let rings = 0
+  const off = watching.watch(
+    () => rings++,
+    (reason) => assert.fail(reason),
+  )
+  t.after(() => off?.())
+  watching.close()
+  writer.close()
+  assert.equal(fs.existsSync(`${file}-wal`), false)
+  await sleep(30)
+  const before = rings
+  using again = SqliteBackend.open(file)
+  again.exec('INSERT INTO x VALUES (1)')
+  await sleep(50)
+  assert.ok(rings > before)
+})
+
+test('where the journal is rolled back in place of a WAL', async (t) => {
+  const { file, hears, db, other } = watched(t)
+  db.close()
+  other.close()
+  using plain = new DatabaseSync(file)
+  plain.exec('PRAGMA journal_mode = DELETE')
+  assert.ok(await hears(() => plain.exec('INSERT INTO x VALUES (1)')))
+})
+
+test('what is written beside it is not heard', async (t) => {
+  const { file, hears } = watched(t)
+  const beside = join(dirname(file), 'store.db.notes')
+  assert.equal(await hears(() => fs.writeFileSync(beside, 'x')), false)
+})
+
+test('a file that is replaced or deleted is lost, and says so once', async (t) => {
+  for (const lose of [
+    (file: string) => {
+      fs.copyFileSync(file, `${file}.copy`)
+      fs.renameSync(`${file}.copy`, file)
+    },
+    (file: string) => fs.unlinkSync(file),
+    (file: string) => fs.rmSync(dirname(file), { recursive: true }),
+  ]) {
+    const { file, lost, hears } = watched(t)
+    await hears(() => lose(file))
+    await sleep(20)
+    assert.equal(lost.length, 1)
+    assert.ok(lost[0] instanceof FileReplacedError)
+    assert.equal(lost[0].path, file)
+  }
+})
+
+test('all of one directory share a watcher, which ends with the last of them', {
+  skip: withoutCount,
+}, async (t) => {
+  await sleep(10)
+  const before = systemWatches()
+  const { file, db, other, off, hears } = watched(t)
+  const more = Array.from({ length: 5 }, () =>
+    other.watch(
+      () => undefined,
+      () => undefined,
+    ),
+  )
+  using beside = SqliteBackend.open(join(dirname(file), 'beside.db'))
+  more.push(
+    beside.watch(
+      () => undefined,
+      () => undefined,
+    ),
+  )
+  assert.equal(systemWatches() - before, 1)
+  for (const end of more) end?.()
+  assert.ok(await hears(write(db)))
+  off()
+  off()
+  await sleep(10)
+  assert.equal(systemWatches() - before, 0)
+  assert.equal(await hears(write(db)), false)
+})
+
+test('no file, no watch; a directory that is gone cannot be watched', (t) => {
+  using memory = SqliteBackend.inMemory()
+  const nothing = () => undefined
+  assert.equal(memory.watch(nothing, nothing), undefined)
+  const file = temporaryFile(t)
+  using db = SqliteBackend.open(file)
+  fs.rmSync(dirname(file), { recursive: true })
+  assert.throws(
+    () => db.watch(nothing, nothing),
+    (error) => error instanceof BackendError && /cannot watch/.test(error.message),
+  )
+})
