@@ -7,7 +7,6 @@
  *
  * @module
  */
-import { isDeepStrictEqual } from 'node:util'
 import {
   type Backend,
   BackendError,
@@ -166,7 +165,7 @@ export class PgBackend implements Backend {
 
   query(sql: string, params: readonly Value[] = []): Row[] {
     const ahead = this.#ahead
-    if (ahead !== undefined && ahead.sql === sql && isDeepStrictEqual(ahead.params, params)) {
+    if (ahead !== undefined && ahead.sql === sql && areSame(ahead.params, params)) {
       this.#ahead = undefined
       return this.#call(false, () => ahead.connection.finish(ahead.statement))
     }
@@ -499,6 +498,18 @@ interface Ahead {
   readonly params: readonly Value[]
   readonly connection: PgConnection
   readonly statement: Statement
+}
+
+function areSame(some: readonly Value[], others: readonly Value[]): boolean {
+  return (
+    some.length === others.length &&
+    some.every((value, n) => {
+      const other = others[n]
+      return value instanceof Uint8Array && other instanceof Uint8Array
+        ? Buffer.compare(value, other) === 0
+        : Object.is(value, other)
+    })
+  )
 }
 
 function checkRow(text: SqlText, params: readonly Value[], sql: string): void {

@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { createHash } from 'node:crypto'
+import { crypto } from './crypto.ts'
 
 /** Object identifiers of signature algorithms, in the hex of their DER, to a hash function. */
 const SIGNATURES: ReadonlyMap<string, string> = new Map([
@@ -51,7 +51,8 @@ const HASH_ALGORITHM = 0xa0
  */
 export function tlsServerEndPoint(der: Uint8Array): Uint8Array | undefined {
   const hash = signatureHash(der)
-  return hash === undefined ? undefined : new Uint8Array(createHash(hash).update(der).digest())
+  if (hash === undefined) return undefined
+  return new Uint8Array(crypto().createHash(hash).update(der).digest())
 }
 
 function signatureHash(der: Uint8Array): string | undefined {

@@ -5,13 +5,14 @@
  *
  * @module
  */
-import { createHash } from 'node:crypto'
+import { crypto } from './crypto.ts'
 
 /**
  * The answer to a request for an MD5 password: `md5` and 32 hex digits.
  * @param salt The four bytes that the server sent.
  */
 export function md5Password(user: string, password: string, salt: Uint8Array): string {
+  const { createHash } = crypto()
   const inner = createHash('md5').update(password).update(user).digest('hex')
   return `md5${createHash('md5').update(inner).update(salt).digest('hex')}`
 }

@@ -8,7 +8,7 @@
  *
  * @module
  */
-import { createHash, createHmac, pbkdf2Sync, randomBytes, timingSafeEqual } from 'node:crypto'
+import { crypto } from './crypto.ts'
 import { saslprep } from './saslprep.ts'
 
 /** The mechanisms spoken here. PLUS binds the proof to the TLS channel. */
@@ -64,7 +64,7 @@ export class ScramClient {
     const { password, offered, endPoint, channelBinding = 'prefer', user = '' } = options
     this.mechanism = chooseMechanism(offered, endPoint, channelBinding)
     this.#password = password
-    this.#nonce = options.nonce ?? randomBytes(18).toString('base64')
+    this.#nonce = options.nonce ?? crypto().randomBytes(18).toString('base64')
     const isBound = this.mechanism === 'SCRAM-SHA-256-PLUS'
     this.#endPoint = isBound && endPoint ? endPoint : new Uint8Array(0)
     // 'y' says: I could bind, but you did not offer to. A server that did offer, to one in
@@ -107,9 +107,9 @@ export class ScramClient {
       Buffer.from(`,${finalBare}`),
     ])
 
-    const salted = pbkdf2Sync(saslprep(this.#password), salt, iterations, 32, 'sha256')
+    const salted = crypto().pbkdf2Sync(saslprep(this.#password), salt, iterations, 32, 'sha256')
     const clientKey = hmac(salted, 'Client Key')
-    const storedKey = createHash('sha256').update(clientKey).digest()
+    const storedKey = crypto().createHash('sha256').update(clientKey).digest()
     const mask = hmac(storedKey, authMessage)
     const proof = clientKey.map((byte, n) => byte ^ (mask[n] ?? 0))
     this.#signature = hmac(hmac(salted, 'Server Key'), authMessage)
@@ -131,7 +131,7 @@ export class ScramClient {
     }
     const signature = fromBase64(SERVER_FINAL.exec(message)?.[1])
     if (signature === undefined) throw new ScramError("the server's final message is malformed")
-    if (signature.length !== 32 || !timingSafeEqual(signature, this.#signature)) {
+    if (signature.length !== 32 || !crypto().timingSafeEqual(signature, this.#signature)) {
       throw new ScramError(
         'the server could not prove that it knows the password; it may be another server',
       )
@@ -192,5 +192,5 @@ function fromBase64(text: string | undefined): Buffer | undefined {
 }
 
 function hmac(key: Uint8Array, message: string | Uint8Array): Buffer {
-  return createHmac('sha256', key).update(message).digest()
+  return crypto().createHmac('sha256', key).update(message).digest()
 }

@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { createHash } from 'node:crypto'
+import { crypto } from './crypto.ts'
 import { type Kind, kindOf } from './types.ts'
 
 /** A statement that the server has parsed. */
@@ -22,7 +22,7 @@ export interface Statement {
 
 /** The name of a statement. */
 export function statementName(sql: string, types: readonly number[]): string {
-  const digest = createHash('sha256').update(`${types.join()}\0${sql}`).digest('hex')
+  const digest = crypto().createHash('sha256').update(`${types.join()}\0${sql}`).digest('hex')
   return `agent_store_${digest.slice(0, 32)}`
 }
 
