@@ -35,7 +35,7 @@ type Run = () => number | Promise<number>
 const COLUMNS = [30, 12, 12, 8, 14]
 function line(...cells: readonly string[]): void {
   console.log(
-    cells.map((cell, i) => (i === 0 ? cell.padEnd(36) : cell.padStart(COLUMNS[i] ?? 0))).join(' '),
+    cells.map((cell, i) => (i === 0 ? cell.padEnd(38) : cell.padStart(COLUMNS[i] ?? 0))).join(' '),
   )
 }
 
@@ -148,17 +148,40 @@ async function main(url: string): Promise<void> {
       2 * rounds,
     )
     await compare(
-      'connect and close',
+      'connect, SELECT 1, later in a process',
       'below 1.5',
-      () => timed(1, () => PgBackend.connect(url).close()),
-      () =>
-        timed(1, async () => {
-          const other = new pg.Client({ connectionString: url })
+      () => {
+        let other: PgBackend | undefined
+        const took = timed(1, () => {
+          other = PgBackend.connect(url)
+          other.query('SELECT 1')
+        })
+        other?.close()
+        return took
+      },
+      async () => {
+        const other = new pg.Client({ connectionString: url })
+        const took = await timed(1, async () => {
           await other.connect()
-          await other.end()
-        }),
+          await other.query('SELECT 1')
+        })
+        await other.end()
+        return took
+      },
       2 * rounds,
     )
+    for (const [what, number] of [
+      ['connect, SELECT 1, first in a process', 0],
+      ['connect, SELECT 1, from process start', 1],
+    ] as const) {
+      await compare(
+        what,
+        number === 0 ? 'below 1.5' : '-',
+        () => firstConnect(OURS, url)[number] ?? Number.NaN,
+        () => firstConnect(THEIRS, url)[number] ?? Number.NaN,
+        2 * rounds,
+      )
+    }
     await compare(
       `appends/s of ${PROCESSES} processes (pg: naive)`,
       'at least 1.6',
@@ -171,6 +194,25 @@ async function main(url: string): Promise<void> {
     await client.end()
   }
   importTime()
+}
+
+const OURS = `import { PgBackend } from 'agent-store/postgres'
+  const start = performance.now()
+  const db = PgBackend.connect(process.argv[1])
+  db.query('SELECT 1')
+  console.log(performance.now() - start, performance.now())
+  db.close()`
+const THEIRS = `import pg from 'pg'
+  const start = performance.now()
+  const client = new pg.Client({ connectionString: process.argv[1] })
+  await client.connect()
+  await client.query('SELECT 1')
+  console.log(performance.now() - start, performance.now())
+  await client.end()`
+
+/** In a new process: the milliseconds from the import on, and those since it was started. */
+function firstConnect(script: string, url: string): readonly number[] {
+  return output(script, url).split(' ').map(Number)
 }
 
 /** Appends a second of several processes with writers of their own. */
@@ -230,8 +272,8 @@ function importTime(): void {
   line(name, median(times).toFixed(1), '-', '-', 'below 15')
 }
 
-function output(script: string): string {
-  const args = ['--input-type=module', '--eval', script]
+function output(script: string, ...more: readonly string[]): string {
+  const args = ['--input-type=module', '--eval', script, ...more]
   return spawnSync(process.execPath, args, { encoding: 'utf8' }).stdout
 }
 

@@ -28,6 +28,7 @@ import { type ChannelListener, Channels } from './channels.ts'
 import { isStale, type PgConnection } from './connection.ts'
 import { type PgOptions, settle } from './options.ts'
 import { openPglite, type Pglite, type PgliteOptions } from './pglite.ts'
+import { PumpWorker } from './pump-worker.ts'
 import { ServerError } from './server-message.ts'
 import { connectToAny, type Session } from './servers.ts'
 import { isControl, isCopy, isRead, readSql, type SqlText } from './sql-text.ts'
@@ -93,6 +94,7 @@ export class PgBackend implements Backend {
    * @throws DeadlineError when none answered within `connectTimeoutMs`.
    */
   static connect(target: string | URL | PgOptions = {}): PgBackend {
+    PumpWorker.start() // It takes its time, and the settings some of it.
     const settings = settle(target)
     return new PgBackend({
       reconnect: settings.reconnect,

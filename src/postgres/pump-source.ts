@@ -1,14 +1,15 @@
 /**
- * The program of the worker that pumps bytes between a socket and shared memory.
+ * The program of the worker that pumps bytes between sockets and shared memory.
  *
  * It is a string, because a worker's file would not survive a bundler, and it refers to
  * nothing outside of itself. It knows TCP, unix sockets and the TLS handshake, and nothing of
- * what the bytes mean. Layout of the shared memory: `pump.ts`.
+ * what the bytes mean. No connection can harm another: what goes wrong with its socket ends it
+ * alone, and a socket whose ring is full is not read from.
  *
  * @module
  */
 
-/** Cells of the control array, in the order in which the worker's source destructures them. */
+/** Cells of a connection's control array, in the order in which the worker's source destructures them. */
 export const CELL = {
   /** Goes up whenever there is news; what the caller's thread waits on. */
   signal: 0,
@@ -31,36 +32,35 @@ export const STATE = { connecting: 0, open: 1, ended: 2 } as const
 
 export const PUMP_SOURCE: string = `
 'use strict'
-const { parentPort, workerData } = require('node:worker_threads')
+const { parentPort, receiveMessageOnPort, workerData: life } = require('node:worker_threads')
 const net = require('node:net')
-const tls = require('node:tls')
-const { control, ring, info, target } = workerData
 const SIGNAL = 0, STATE = 1, WRITTEN = 2, READ = 3, BACKLOG = 4, BELL = 5, INFO = 6
 const OPEN = 1, ENDED = 2
-const backlog = []
-let socket
+const connections = new Set()
+let reason = "the connection's worker ended"
 
-function tell() {
+function tell({ control, port }) {
   Atomics.add(control, SIGNAL, 1)
   Atomics.notify(control, SIGNAL)
-  if (Atomics.compareExchange(control, BELL, 1, 2) === 1) parentPort.postMessage(0)
+  if (Atomics.compareExchange(control, BELL, 1, 2) === 1) port.postMessage(0)
 }
 
-function note(detail) {
+function note({ control, info }, detail) {
   let bytes = new TextEncoder().encode(JSON.stringify(detail))
   if (bytes.length > info.length) bytes = new TextEncoder().encode('{"code":"ETOOLONG"}')
   info.set(bytes)
   Atomics.store(control, INFO, bytes.length)
 }
 
-function end(code, message) {
-  if (Atomics.load(control, STATE) === ENDED) return
-  note({ code: String(code), message: String(message) })
-  Atomics.store(control, STATE, ENDED)
-  tell()
+function end(connection, code, message) {
+  if (Atomics.load(connection.control, STATE) === ENDED) return
+  note(connection, { code: String(code), message: String(message) })
+  Atomics.store(connection.control, STATE, ENDED)
+  tell(connection)
 }
 
-function flush() {
+function flush(connection) {
+  const { control, ring, backlog, socket } = connection
   while (backlog.length > 0) {
     const chunk = backlog[0]
     const written = Atomics.load(control, WRITTEN)
@@ -78,77 +78,116 @@ function flush() {
     Atomics.store(control, WRITTEN, (written + size) | 0)
     if (size === chunk.length) backlog.shift()
     else backlog[0] = chunk.subarray(size)
-    tell()
+    tell(connection)
   }
   Atomics.store(control, BACKLOG, 0)
   if (socket.isPaused()) socket.resume()
 }
 
-let ending
-function ended(code, message) {
+function ended(connection, code, message) {
   // What came before the end is for the reader first.
-  if (backlog.length > 0) ending ??= [code, message]
-  else end(code, message)
+  if (connection.backlog.length > 0) connection.ending ??= [code, message]
+  else end(connection, code, message)
 }
 
-function open(ready, certificate) {
-  socket = ready
+function failed(connection, error) {
+  ended(connection, error.code ?? 'ECONNRESET', error.message)
+}
+
+function open(connection, socket, certificate) {
+  connection.socket = socket
   socket.on('data', (chunk) => {
-    backlog.push(chunk)
-    if (backlog.length === 1) flush()
+    connection.backlog.push(chunk)
+    if (connection.backlog.length === 1) flush(connection)
   })
-  socket.on('end', () => ended('ECONNRESET', 'the server closed the connection'))
-  note({ certificate })
-  Atomics.store(control, STATE, OPEN)
-  tell()
+  socket.on('end', () => ended(connection, 'ECONNRESET', 'the server closed the connection'))
+  note(connection, { certificate })
+  Atomics.store(connection.control, STATE, OPEN)
+  tell(connection)
 }
 
-process.on('exit', () => end('EWORKER', 'the connection\\'s worker ended'))
-process.on('uncaughtException', (error) => {
-  end('EWORKER', error.message)
-  process.exit(0)
-})
-
-const failed = (error) => ended(error.code ?? 'ECONNRESET', error.message)
-const raw = net.connect(
-  target.path === undefined ? { host: target.host, port: target.port } : { path: target.path },
-)
-socket = raw
-raw.setNoDelay(true)
-raw.setKeepAlive(true, 10000)
-raw.on('error', failed)
-raw.on('close', () => ended('ECONNRESET', 'the connection was closed'))
-raw.once('connect', () => {
-  if (target.tls === undefined) return open(raw)
+function secure(connection, raw) {
   raw.write(Uint8Array.of(0, 0, 0, 8, 4, 210, 22, 47))
   raw.once('data', (answer) => {
     raw.pause()
     if (answer.length !== 1 || answer[0] !== 83) {
       const refused = answer.length === 1 && answer[0] === 78
-      end('ETLS', refused ? 'the server does not speak TLS' : 'the server did not answer the request for TLS as it must')
+      end(connection, 'ETLS', refused ? 'the server does not speak TLS' : 'the server did not answer the request for TLS as it must')
       raw.destroy()
       return
     }
-    const { ca, cert, key, serverName: host } = target.tls
+    const { ca, cert, key, serverName: host } = connection.target.tls
     const servername = net.isIP(host) === 0 ? host : undefined
-    const secure = tls.connect({ socket: raw, ca, cert, key, servername, host }, () => {
-      const peer = secure.getPeerX509Certificate?.()
-      open(secure, peer === undefined ? undefined : Buffer.from(peer.raw).toString('base64'))
-    })
-    secure.on('error', failed)
+    try {
+      const socket = require('node:tls').connect({ socket: raw, ca, cert, key, servername, host }, () => {
+        const peer = socket.getPeerX509Certificate?.()
+        open(connection, socket, peer === undefined ? undefined : Buffer.from(peer.raw).toString('base64'))
+      })
+      socket.on('error', (error) => failed(connection, error))
+    } catch (error) {
+      failed(connection, error) // a certificate or key that is none
+      raw.destroy()
+    }
   })
-})
+}
 
-parentPort.on('message', (message) => {
+function leave(connection) {
+  connections.delete(connection)
+  connection.socket.destroy()
+  end(connection, 'ECLOSED', 'the connection is closed')
+  connection.port.close()
+}
+
+function obey(connection, message) {
+  const { socket } = connection
   if (message instanceof Uint8Array) socket.write(message)
   else if (message === 'drain') {
-    flush()
-    if (ending !== undefined && backlog.length === 0) end(...ending)
+    flush(connection)
+    if (connection.ending !== undefined && connection.backlog.length === 0) end(connection, ...connection.ending)
   } else if (message === 'close') {
-    parentPort.unref()
-    socket.end(() => process.exit(0))
+    const late = setTimeout(() => leave(connection), 1000)
+    socket.end(() => {
+      clearTimeout(late)
+      leave(connection)
+    })
     socket.resume()
-    setTimeout(() => process.exit(0), 1000).unref()
+  } else if (message === 'destroy') leave(connection)
+}
+
+function serve(commission) {
+  const { target, port } = commission
+  const raw = net.connect(
+    target.path === undefined ? { host: target.host, port: target.port } : { path: target.path },
+  )
+  const connection = { ...commission, socket: raw, backlog: [], ending: undefined }
+  connections.add(connection)
+  raw.setNoDelay(true)
+  raw.setKeepAlive(true, 10000)
+  raw.on('error', (error) => failed(connection, error))
+  raw.on('close', () => ended(connection, 'ECONNRESET', 'the connection was closed'))
+  raw.once('connect', () => {
+    if (target.tls === undefined) open(connection, raw)
+    else secure(connection, raw)
+  })
+  port.on('message', (message) => obey(connection, message))
+}
+
+parentPort.on('message', (commission) => {
+  try {
+    serve(commission)
+  } catch (error) {
+    end(commission, error.code ?? 'EINVAL', error.message)
   }
+})
+
+process.on('exit', () => {
+  Atomics.store(life, 0, 1)
+  for (const connection of connections) end(connection, 'EWORKER', reason)
+  // Those that came too late would wait in vain.
+  for (let late; (late = receiveMessageOnPort(parentPort)) !== undefined; ) end(late.message, 'EWORKER', reason)
+})
+process.on('uncaughtException', (error) => {
+  reason = error.message
+  process.exit(0)
 })
 `

@@ -3,13 +3,14 @@
  * thread sleeps on shared memory until they are there.
  *
  * Whatever ends the worker (an error, an exit) ends the wait. A wait without news ends at its
- * deadline. The worker never keeps a process alive unless it is told to.
+ * deadline. A connection never keeps a process alive unless it is told to.
  *
  * @module
  */
-import { Worker } from 'node:worker_threads'
+import type { MessagePort } from 'node:worker_threads'
 import { ConnectionError, DeadlineError } from '../index.ts'
-import { CELL, PUMP_SOURCE, STATE } from './pump-source.ts'
+import { CELL, STATE } from './pump-source.ts'
+import { PumpWorker } from './pump-worker.ts'
 import type { Transport } from './transport.ts'
 
 /** Where to connect to, in the form in which the worker gets it. */
@@ -29,13 +30,16 @@ export type PumpTarget = (
 const RING_BYTES = 256 * 1024
 const INFO_BYTES = 16 * 1024
 const SPIN_MS = 0.15
+/** Within this time a worker answers even on a busy machine; one that does not is ended. */
+const ALIVE_MS = 1000
 /** After so many futile spins in a row, only every so manieth wait is tried. */
 const MISSES = 4
 const RETRY_EVERY = 32
 
 /** A {@link Transport} over TCP, a unix socket or TLS. */
 export class SocketPump implements Transport {
-  readonly #worker: Worker
+  readonly #worker: PumpWorker
+  readonly #port: MessagePort
   readonly #control = new Int32Array(new SharedArrayBuffer(4 * 8))
   readonly #ring = new Uint8Array(new SharedArrayBuffer(RING_BYTES))
   readonly #info = new Uint8Array(new SharedArrayBuffer(INFO_BYTES))
@@ -46,17 +50,11 @@ export class SocketPump implements Transport {
   certificate: Uint8Array | undefined
 
   private constructor(target: PumpTarget) {
-    this.#worker = new Worker(PUMP_SOURCE, {
-      eval: true,
-      env: {},
-      execArgv: [],
-      workerData: { control: this.#control, ring: this.#ring, info: this.#info, target },
-    })
-    // An event without a listener would be thrown.
-    this.#worker.on('error', (error) => this.#workerEnded(String(error).slice(0, 200)))
-    this.#worker.on('exit', () => this.#workerEnded('it has left'))
-    this.#worker.on('message', () => this.#arrived())
-    this.#worker.unref()
+    const [control, ring, info] = [this.#control, this.#ring, this.#info]
+    this.#worker = PumpWorker.start()
+    this.#port = this.#worker.connect({ control, ring, info, target }, this.#bereaved)
+    this.#port.on('message', () => this.#arrived())
+    this.#port.unref()
   }
 
   /**
@@ -78,7 +76,7 @@ export class SocketPump implements Transport {
 
   send(bytes: Uint8Array): void {
     if (this.#closed) throw new ConnectionError('the connection is closed')
-    this.#worker.postMessage(bytes)
+    this.#port.postMessage(bytes)
   }
 
   receive(deadlineMs: number): Uint8Array {
@@ -106,7 +104,7 @@ export class SocketPump implements Transport {
     bytes.set(this.#ring.subarray(at, at + first))
     bytes.set(this.#ring.subarray(0, size - first), first)
     Atomics.store(this.#control, CELL.read, (read + size) | 0)
-    if (Atomics.load(this.#control, CELL.backlog) === 1) this.#worker.postMessage('drain')
+    if (Atomics.load(this.#control, CELL.backlog) === 1) this.#port.postMessage('drain')
     return bytes
   }
 
@@ -116,19 +114,25 @@ export class SocketPump implements Transport {
   }
 
   keepAlive(on: boolean): void {
-    if (on) this.#worker.ref()
-    else this.#worker.unref()
+    if (this.#closed) return
+    if (on) this.#port.ref()
+    else this.#port.unref()
   }
 
   close(): void {
-    if (this.#closed) return
-    this.#closed = true
-    this.#worker.postMessage('close')
+    this.#leave('close')
   }
 
   destroy(): void {
+    this.#leave('destroy')
+  }
+
+  #leave(how: 'close' | 'destroy'): void {
+    if (this.#closed) return
     this.#closed = true
-    void this.#worker.terminate()
+    this.#port.postMessage(how)
+    this.#port.unref()
+    this.#worker.release(this.#bereaved)
   }
 
   #available(): number {
@@ -144,11 +148,25 @@ export class SocketPump implements Transport {
       if (isThere()) return
       const leftMs = end - performance.now()
       if (leftMs <= 0 || this.#closed) {
-        this.destroy()
+        this.#giveUp()
         throw new DeadlineError(`no answer from the server within ${deadlineMs} ms`)
       }
       if (!this.#spin(seen)) Atomics.wait(this.#control, CELL.signal, seen, leftMs)
     }
+  }
+
+  /** The server may be at fault, or the worker: that one answers at once, or is ended. */
+  #giveUp(): void {
+    this.destroy()
+    const end = performance.now() + ALIVE_MS
+    for (;;) {
+      const seen = Atomics.load(this.#control, CELL.signal)
+      if (Atomics.load(this.#control, CELL.state) === STATE.ended) return
+      const leftMs = end - performance.now()
+      if (leftMs <= 0) break
+      Atomics.wait(this.#control, CELL.signal, seen, leftMs)
+    }
+    this.#worker.end('it does not answer')
   }
 
   /**
@@ -175,15 +193,16 @@ export class SocketPump implements Transport {
     this.#listener?.()
   }
 
-  /** From the event loop: one that was killed, for its use of memory, could not tell itself. */
-  #workerEnded(reason: string): void {
+  /** One that was killed, for its use of memory, could not say so itself. */
+  readonly #bereaved = (reason: string): void => {
     if (Atomics.load(this.#control, CELL.state) !== STATE.ended) {
       const detail = { code: 'EWORKER', message: `the connection's worker ended: ${reason}` }
       const { written } = new TextEncoder().encodeInto(JSON.stringify(detail), this.#info)
       Atomics.store(this.#control, CELL.info, written)
       Atomics.store(this.#control, CELL.state, STATE.ended)
     }
-    this.#arrived()
+    // Never from inside of a call, and another connection's call may have found it out.
+    queueMicrotask(() => this.#arrived())
   }
 
   /** Why it has ended. */

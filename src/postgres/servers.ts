@@ -9,6 +9,7 @@
  */
 import { ConnectionError, DeadlineError, type Value } from '../index.ts'
 import { type Listener, PgConnection, type SessionSettings } from './connection.ts'
+import { crypto } from './crypto.ts'
 import { describe, type Host, type Settings } from './options.ts'
 import { type PumpTarget, SocketPump } from './pump.ts'
 
@@ -48,6 +49,7 @@ export function connectToAny(
   known: Identity | undefined,
   listener: Listener,
 ): Session {
+  crypto() // Loaded here, while the first connection's worker starts.
   const refusals: { host: Host; error: ConnectionError | DeadlineError }[] = []
   for (const host of settings.hosts) {
     try {

@@ -9,10 +9,11 @@ import fs from 'node:fs'
 import { syncBuiltinESMExports } from 'node:module'
 import { text } from 'node:stream/consumers'
 import { describe, test } from 'node:test'
-import threads, { type WorkerOptions } from 'node:worker_threads'
+import threads, { type Transferable, type WorkerOptions } from 'node:worker_threads'
 import { ConnectionError, DeadlineError, InDoubtError } from 'agent-store'
 import { PgBackend, type PgOptions } from 'agent-store/postgres'
 import { CELL } from '../../src/postgres/pump-source.ts'
+import { type Commission, PumpWorker } from '../../src/postgres/pump-worker.ts'
 import { noise } from '../support.ts'
 import { errorOf, timeOf } from './meanwhile.ts'
 import { databaseUrl, withoutDatabase } from './server.ts'
@@ -22,37 +23,46 @@ const CONNECTIONS = Number(process.env.CONNECTIONS ?? 25)
 const isOnNode = !('bun' in process.versions || 'deno' in process.versions)
 const simulated = skip || (!isOnNode && 'the simulation replaces a class of Node')
 
-/** Connect with a pump whose worker is changed: that is the simulation of its faults. */
-function connectWith(
-  change: (source: string, options: WorkerOptions) => [source: string, options: WorkerOptions],
-  options: PgOptions,
-): PgBackend {
+/** What is changed of a worker: that is the simulation of its faults. */
+interface Change {
+  /** More source. */
+  readonly more?: string
+  readonly options?: WorkerOptions
+  readonly commission?: (commission: Commission) => void
+}
+
+/** Connect by a new worker, which is changed. */
+function connectWith({ more = '', options, commission }: Change, to: PgOptions): PgBackend {
   const { Worker } = threads
   const Changed = class extends Worker {
     constructor(source: string | URL, given: WorkerOptions = {}) {
-      super(...change(String(source), given))
+      super(source + more, { ...given, ...options })
+    }
+
+    override postMessage(message: Commission, transfer: Transferable[]): void {
+      commission?.(message)
+      super.postMessage(message, transfer)
     }
   }
   try {
+    PumpWorker.start().end('a test is to have its own')
     Object.assign(threads, { Worker: Changed })
     syncBuiltinESMExports()
-    return PgBackend.connect({ url: databaseUrl(), ...options })
+    return PgBackend.connect({ url: databaseUrl(), ...to })
   } finally {
     Object.assign(threads, { Worker })
     syncBuiltinESMExports()
   }
 }
 
-/** A pump whose worker runs `fault` soon after it was to send the word `harm`. */
+/** A connection whose worker runs `fault` soon after it was to send the word `harm`. */
 function faulty(fault: string, options: WorkerOptions = {}, afterMs = 20): PgBackend {
-  const soon = `;parentPort.on('message', (message) => {
+  const more = `;parentPort.on('message', ({ port }) => port.on('message', (message) => {
     if (message instanceof Uint8Array && Buffer.from(message).includes('harm')) {
       setTimeout(() => { ${fault} }, ${afterMs})
     }
-  })`
-  return connectWith((source, given) => [source + soon, { ...given, ...options }], {
-    deadlineMs: 1000,
-  })
+  }))`
+  return connectWith({ more, options }, { deadlineMs: 1000 })
 }
 
 const FAULTS: readonly { what: string; fault: string; options?: WorkerOptions; late?: true }[] = [
@@ -61,7 +71,12 @@ const FAULTS: readonly { what: string; fault: string; options?: WorkerOptions; l
   { what: 'exits', fault: 'process.exit(3)' },
   {
     what: 'has nothing left to do',
-    fault: 'socket.removeAllListeners(); socket.destroy(); parentPort.close()',
+    fault: `for (const { socket, port } of connections) {
+      socket.removeAllListeners()
+      socket.destroy()
+      port.close()
+    }
+    parentPort.close()`,
   },
   {
     what: 'runs out of memory',
@@ -95,6 +110,69 @@ for (const { what, fault, options, late = false } of FAULTS) {
   })
 }
 
+for (const { what, fault, options, late = false } of FAULTS) {
+  test(`a worker that ${what} ends its other connections as well, and the next one has another`, {
+    skip: simulated,
+  }, async () => {
+    using db = faulty(fault, options)
+    using other = PgBackend.connect({ url: databaseUrl(), deadlineMs: 1000 })
+    using listening = PgBackend.connect(databaseUrl())
+    let interruptions = 0
+    const interrupted = () => {
+      interruptions++
+    }
+    listening.listen('a', { notification() {}, interrupted })
+    const error = errorOf(() => db.query('SELECT pg_sleep(20) AS harm'))
+    assert.ok(error instanceof (late ? DeadlineError : ConnectionError), String(error))
+    assert.equal(interruptions, 0)
+    const tookMs = timeOf(() => {
+      assert.throws(() => other.exec('CREATE TABLE never (n int)'), {
+        code: 'STORE_CONNECTION',
+        driverCode: 'EWORKER',
+      })
+    })
+    assert.ok(tookMs < 500, `${tookMs} ms`)
+    using next = PgBackend.connect(databaseUrl())
+    assert.deepEqual(next.query('SELECT 1::bigint'), [[1n]])
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    assert.equal(interruptions, 1)
+    assert.deepEqual(next.query('SELECT 2::bigint'), [[2n]])
+  })
+}
+
+test('a connection that is given up at its deadline leaves the others as they are', {
+  skip,
+}, () => {
+  const worker = PumpWorker.start()
+  using other = PgBackend.connect(databaseUrl())
+  for (let n = 0; n < 5; n++) {
+    using db = PgBackend.connect({ url: databaseUrl(), deadlineMs: 50 })
+    assert.throws(() => db.query('SELECT pg_sleep(20)'), DeadlineError)
+    assert.deepEqual(other.query('SELECT 1::bigint'), [[1n]])
+  }
+  assert.equal(PumpWorker.start(), worker)
+})
+
+test('a connection that is flooded, and does not read, does not hold up another', { skip }, () => {
+  using db = PgBackend.connect(databaseUrl())
+  using flooded = PgBackend.connect(databaseUrl())
+  flooded.ahead("SELECT repeat('x', 1000000) FROM generate_series(1, 100)", [])
+  for (let n = 0n; n < 300n; n++) assert.deepEqual(db.query('SELECT ?::bigint', [n]), [[n]])
+  const rows = flooded.query("SELECT repeat('x', 1000000) FROM generate_series(1, 100)")
+  assert.equal(rows.length, 100)
+})
+
+test('connections in any number need one thread', {
+  skip: skip || (process.platform !== 'linux' && 'it counts in /proc'),
+}, () => {
+  using first = PgBackend.connect(databaseUrl())
+  first.query('SELECT 1')
+  const before = fs.readdirSync('/proc/self/task').length
+  using many = new DisposableStack()
+  for (let n = 0; n < 8; n++) many.use(PgBackend.connect(databaseUrl())).query('SELECT 1')
+  assert.equal(fs.readdirSync('/proc/self/task').length, before)
+})
+
 test('a fault of the worker that a write waits for is a doubt', { skip: simulated }, () => {
   using db = faulty('process.exit(3)', {}, 400)
   const error = errorOf(() => db.exec("DO 'BEGIN PERFORM pg_sleep(20); /* harm */ END'"))
@@ -103,13 +181,12 @@ test('a fault of the worker that a write waits for is a doubt', { skip: simulate
 
 test('the count of bytes may wrap at 2^32, and the ring with it', { skip: simulated }, () => {
   for (const before of [100, 4096, 262_144, 300_000]) {
-    using db = connectWith((source, options) => {
-      const { control }: { control: Int32Array } = options.workerData
+    const commission = ({ control }: Commission) => {
       control[CELL.written] = -before
       control[CELL.read] = -before
       control[CELL.signal] = 2 ** 31 - 3
-      return [source, options]
-    }, {})
+    }
+    using db = connectWith({ commission }, {})
     for (const length of [1, 50, 4000, 262_100, 700_000, 3]) {
       const bytes = noise(length, length)
       const [row] = db.query('SELECT ?::bytea', [bytes])
