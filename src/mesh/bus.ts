@@ -1,0 +1,355 @@
+/**
+ * The bus: publish and subscribe, ask and answer, among the agents of one user.
+ *
+ * A message is sent to one peer at a time and at most once. That it was sent means that the
+ * peer's machine has it, not that somebody read it.
+ *
+ * @module
+ */
+import { randomBytes } from 'node:crypto'
+import { Fingerprint } from '../index.ts'
+import type { Agent } from './agent.ts'
+import { checkUint64, utf8 } from './canonical-json.ts'
+import { within } from './deadline.ts'
+import {
+  BadSignatureError,
+  MeshClosedError,
+  type MeshError,
+  MeshTimeoutError,
+  UnreachableError,
+} from './errors.ts'
+import { type Arrival, Inbound } from './inbound.ts'
+import { Inbox } from './inbox.ts'
+import { type BusLimits, completeLimits } from './limits.ts'
+import { Outbound } from './outbound.ts'
+import { fingerprintOf, PeerList, type PeerSource } from './peers.ts'
+import { Subscription, Subscriptions, type TopicSubscriber } from './subscription.ts'
+import { topicToWire } from './topic.ts'
+import type { Connection, Peer, Transport } from './transport.ts'
+
+/** Options of {@link MeshBus.bind}. */
+export interface BusOptions {
+  readonly agent: Agent
+  /** Bound with the agent's key. The bus closes it. */
+  readonly transport: Transport
+  /** Where to find peers by fingerprint. Default: nowhere. */
+  readonly peers?: PeerSource
+  readonly limits?: Partial<BusLimits>
+  /**
+   * Send over one connection per peer for as long as it holds, instead of a new one for each
+   * message, as the Rust peers do. Default `false`.
+   */
+  readonly keepConnections?: boolean
+  /**
+   * The first sequence number. Default 1, right for a key that is new in each process; with a
+   * key that is used again it must be above every number ever used.
+   */
+  readonly firstSequence?: bigint
+  /** Takes what a subscriber or a handler throws. Default: it is thrown as an uncaught exception. */
+  readonly onError?: (error: unknown) => void
+  /** Told of every connection, stream and envelope that was refused. Default: nobody is. */
+  readonly onRejected?: (error: MeshError, from: Fingerprint) => void
+}
+
+/** What somebody asks. */
+export interface MeshRequest {
+  readonly topic: string
+  readonly body: Uint8Array
+  /** The agent that asks. */
+  readonly sender: Fingerprint
+}
+
+/** Answers a request. When it throws, the asker gets no reply. */
+export type RequestHandler = (request: MeshRequest) => Uint8Array | Promise<Uint8Array>
+
+interface Waiter {
+  readonly asked: Fingerprint
+  readonly resolve: (body: Uint8Array) => void
+  readonly reject: (error: unknown) => void
+}
+
+/**
+ * One agent's place on the mesh.
+ *
+ * @example
+ * ```ts
+ * const agent = Agent.issue(readKeyFile(defaultKeyPath()), { role: 'worker' })
+ * const transport = await IrohTransport.bind(agent.key)
+ * await using bus = MeshBus.bind({ agent, transport })
+ * bus.subscribe('news', ({ body, sender }) => console.log(sender.short(), body))
+ * await bus.publish(parsePeer(text), 'news', 'hello')
+ * ```
+ */
+export class MeshBus implements AsyncDisposable {
+  readonly agent: Agent
+  readonly #options: BusOptions
+  readonly #limits: BusLimits
+  readonly #peers: PeerSource
+  readonly #inbound: Inbound
+  readonly #outbound: Outbound
+  readonly #subscriptions = new Subscriptions()
+  readonly #handlers = new Map<string, RequestHandler>()
+  readonly #waiters = new Map<string, Waiter>()
+  #answering = 0
+  #closing: Promise<void> | undefined
+
+  private constructor(options: BusOptions) {
+    const { agent, transport, keepConnections = false, firstSequence = 1n } = options
+    checkUint64('firstSequence', firstSequence)
+    if (Buffer.compare(transport.publicKey, agent.key.publicKey) !== 0) {
+      throw new BadSignatureError("the transport is bound with another key than the agent's")
+    }
+    this.agent = agent
+    this.#options = options
+    this.#limits = completeLimits(options.limits ?? {})
+    this.#peers = options.peers ?? new PeerList()
+    const limits = this.#limits
+    this.#outbound = new Outbound({ agent, transport, limits, keepConnections, firstSequence })
+    this.#inbound = new Inbound({
+      certificate: agent.certificate,
+      transport,
+      inbox: new Inbox(agent.certificate),
+      limits,
+      onArrival: (arrival) => this.#dispatch(arrival),
+      onRejected: (error, connection) => this.#rejected(error, connection),
+    })
+  }
+
+  /**
+   * Take an agent's place on the mesh; from now on others can reach it.
+   * @throws TypeError, RangeError when an option is not what it should be.
+   * @throws BadSignatureError when the transport has another key than the agent.
+   */
+  static bind(options: BusOptions): MeshBus {
+    return new MeshBus(options)
+  }
+
+  /** Where others find this agent. */
+  get peer(): Peer {
+    const { transport } = this.#options
+    return { publicKey: transport.publicKey, addresses: transport.addresses }
+  }
+
+  /**
+   * Be told of what is published to this agent on a topic, or on all whose name has a prefix.
+   * @returns the way out; calling it again does nothing.
+   * @throws TypeError.
+   */
+  subscribe(topic: string | { readonly prefix: string }, subscriber: TopicSubscriber): () => void {
+    if (typeof subscriber !== 'function') {
+      throw new TypeError(`subscriber must be a function, got ${typeof subscriber}`)
+    }
+    const subscription = new Subscription(subscriber, (error) => this.#failed(error))
+    return typeof topic === 'string'
+      ? this.#subscriptions.add(this.#wire(topic), subscription)
+      : this.#subscriptions.addPrefix(this.#wire(topic.prefix), subscription)
+  }
+
+  /**
+   * Send to one peer what it may have subscribed to. Resolves when the peer's machine has it.
+   * @param to a peer, or the fingerprint of one that `peers` knows.
+   * @throws MeshError: UnreachableError, MeshTimeoutError, DifferentUserError, BadCertChainError,
+   *   HandshakeError, PeerClosedError, FrameError (the body is too large), BacklogError, MeshClosedError.
+   */
+  async publish(to: Peer | Fingerprint, topic: string, body: Uint8Array | string): Promise<void> {
+    const message = { kind: 'publish', topic: this.#wire(topic), body: bytesOf(body) } as const
+    await this.#whileOpen(async () => this.#outbound.send(await this.#resolve(to), message))
+  }
+
+  /**
+   * Answer requests on a topic. A topic has one handler; a second takes its place.
+   * @returns the way out.
+   */
+  handle(topic: string, handler: RequestHandler): () => void {
+    if (typeof handler !== 'function') {
+      throw new TypeError(`handler must be a function, got ${typeof handler}`)
+    }
+    const wire = this.#wire(topic)
+    this.#handlers.set(wire, handler)
+    return () => {
+      if (this.#handlers.get(wire) === handler) this.#handlers.delete(wire)
+    }
+  }
+
+  /**
+   * Ask one peer, and wait for its reply.
+   * @param timeoutMs how long to wait after the request was sent. Default 10,000.
+   * @throws MeshTimeoutError when no reply came: nobody answers on the topic, or it failed.
+   * @throws as {@link MeshBus.publish}.
+   */
+  async request(
+    to: Peer | Fingerprint,
+    topic: string,
+    body: Uint8Array | string,
+    timeoutMs = 10_000,
+  ): Promise<Uint8Array> {
+    const wire = this.#wire(topic)
+    return this.#whileOpen(async () => {
+      const peer = await this.#resolve(to)
+      const correlation = new Uint8Array(randomBytes(16))
+      const key = keyOf(correlation)
+      const reply = Promise.withResolvers<Uint8Array>()
+      // A request that cannot be sent fails by itself, and then nobody looks at the reply.
+      reply.promise.catch(() => {})
+      this.#waiters.set(key, { asked: fingerprintOf(peer), ...reply })
+      const message = { kind: 'request', topic: wire, correlation, body: bytesOf(body) } as const
+      let connection: Connection | undefined
+      try {
+        await this.#outbound.send(peer, message, (taken) => {
+          connection = taken
+          // Newer peers reply on the connection that the request came on.
+          void this.#inbound.serve(taken, true)
+        })
+        return await within('the reply', timeoutMs, reply.promise)
+      } finally {
+        this.#waiters.delete(key)
+        connection?.close()
+      }
+    })
+  }
+
+  /** Leave the mesh: close the transport, and fail whatever is under way. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  async #close(): Promise<void> {
+    for (const { reject } of this.#waiters.values()) {
+      reject(new MeshClosedError('the bus was closed'))
+    }
+    this.#outbound.close()
+    await this.#options.transport.close()
+    await this.#inbound.close()
+  }
+
+  async #whileOpen<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#closing !== undefined) throw new MeshClosedError('the bus is closed')
+    try {
+      return await work()
+    } catch (cause) {
+      if (this.#closing === undefined || cause instanceof MeshClosedError) throw cause
+      throw new MeshClosedError('the bus was closed', { cause })
+    }
+  }
+
+  async #resolve(to: Peer | Fingerprint): Promise<Peer> {
+    if (!(to instanceof Fingerprint)) return to
+    const search = new AbortController()
+    try {
+      const { resolveTimeoutMs } = this.#limits
+      const resolving = this.#peers.resolve(to, search.signal)
+      const peer = await within('finding the peer', resolveTimeoutMs, resolving)
+      if (peer !== undefined && fingerprintOf(peer).equals(to)) return peer
+    } catch (cause) {
+      if (!(cause instanceof MeshTimeoutError)) throw cause
+      throw new UnreachableError(`${to.short()} was not found in time`, { cause })
+    } finally {
+      search.abort()
+    }
+    throw new UnreachableError(`nobody knows where ${to.short()} is`)
+  }
+
+  #dispatch(arrival: Arrival): void {
+    const { envelope, message } = arrival
+    const { certificate, sequence } = envelope
+    const sender = certificate.agent
+    switch (message.kind) {
+      case 'publish': {
+        const topic = this.#nameOf(message.topic)
+        const delivery = { topic, body: message.body, sender, certificate, sequence }
+        this.#subscriptions.deliver(message.topic, delivery)
+        return
+      }
+      case 'request':
+        void this.#answer(arrival, message.topic, message.correlation, message.body)
+        return
+      case 'reply': {
+        const waiter = this.#waiters.get(keyOf(message.correlation))
+        if (waiter?.asked.equals(sender)) waiter.resolve(message.body)
+      }
+    }
+  }
+
+  async #answer(
+    { envelope, connection }: Arrival,
+    wire: string,
+    correlation: Uint8Array,
+    body: Uint8Array,
+  ): Promise<void> {
+    const handler = this.#handlers.get(wire)
+    if (handler === undefined || this.#answering >= this.#limits.maxRequests) return
+    this.#answering++
+    const sender = envelope.certificate.agent
+    try {
+      const answer = await handler({ topic: this.#nameOf(wire), body, sender })
+      const reply = { kind: 'reply', correlation, body: bytesOf(answer) } as const
+      await this.#outbound.answer(connection, this.#placesOf(connection, sender), reply)
+    } catch (error) {
+      if (this.#closing === undefined) this.#failed(error)
+    } finally {
+      this.#answering--
+    }
+  }
+
+  /** Where an asker may be: where its request came from, this machine, where it is known to be. */
+  async *#placesOf(connection: Connection, sender: Fingerprint): AsyncGenerator<Peer> {
+    const publicKey = connection.remoteKey
+    const seen = connection.remoteAddress
+    if (seen !== undefined) {
+      const port = seen.slice(seen.lastIndexOf(':') + 1)
+      yield { publicKey, addresses: [seen, `127.0.0.1:${port}`, `[::1]:${port}`] }
+    }
+    yield await this.#resolve(sender)
+  }
+
+  #rejected(error: MeshError, connection: Connection): void {
+    if (this.#closing !== undefined) return
+    const from = fingerprintOf({ publicKey: connection.remoteKey, addresses: [] })
+    try {
+      this.#options.onRejected?.(error, from)
+    } catch (failure) {
+      throwUncaught(failure)
+    }
+  }
+
+  #failed(error: unknown): void {
+    try {
+      if (this.#options.onError === undefined) throwUncaught(error)
+      else this.#options.onError(error)
+    } catch (failure) {
+      throwUncaught(failure)
+    }
+  }
+
+  #wire(name: string): string {
+    return topicToWire({ user: this.agent.user, name })
+  }
+
+  #nameOf(wire: string): string {
+    return wire.slice(wire.indexOf(':') + 1)
+  }
+}
+
+function bytesOf(body: Uint8Array | string): Uint8Array {
+  if (typeof body === 'string') return utf8(body)
+  if (!(body instanceof Uint8Array)) {
+    throw new TypeError(`body must be a Uint8Array or a string, got ${typeof body}`)
+  }
+  return body
+}
+
+function keyOf(correlation: Uint8Array): string {
+  return Buffer.from(correlation).toString('hex')
+}
+
+/** As for an event listener: reported by Node, and no reason for the bus to fail. */
+function throwUncaught(error: unknown): void {
+  queueMicrotask(() => {
+    throw error
+  })
+}

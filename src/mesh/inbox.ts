@@ -1,0 +1,53 @@
+/**
+ * Who may ring: everything that an envelope must be before it reaches a subscriber, in the order
+ * in which it is checked. Nothing is remembered of an envelope that is not ours to open.
+ *
+ * The checks of the newer Rust receivers (0.6.4 and later) are always on: the signer is the one
+ * that carried the envelope, is of our user, and wrote to us.
+ *
+ * @module
+ */
+import { type BusMessage, decodeBusMessage } from './bus-message.ts'
+import type { Certificate } from './certificate.ts'
+import type { Envelope } from './envelope.ts'
+import { NotAdmittedError } from './errors.ts'
+import { NonceCache, SequenceTracker } from './replay.ts'
+
+/** One agent's memory of what it received. It starts empty with each process. */
+export class Inbox {
+  readonly #own: Certificate
+  readonly #nonces = new NonceCache()
+  readonly #sequences = new SequenceTracker()
+
+  constructor(own: Certificate) {
+    this.#own = own
+  }
+
+  /**
+   * Check an envelope that `carrier` brought, and give its message.
+   * @param carrier the certificate that was checked in the handshake.
+   * @throws as Envelope.verify; NotAdmittedError, ReplayError, BadSequenceError.
+   * @throws BadBusMessageError; nonce and sequence number are used up all the same.
+   */
+  admit(envelope: Envelope, carrier: Certificate): BusMessage {
+    envelope.verify()
+    const { certificate, recipient } = envelope
+    const sender = certificate.agent
+    if (!sender.equals(carrier.agent)) {
+      throw new NotAdmittedError(
+        `an envelope by ${sender.short()} was brought by ${carrier.agent.short()}`,
+      )
+    }
+    if (!certificate.user.equals(this.#own.user)) {
+      throw new NotAdmittedError(
+        `the envelope is by an agent of another user, ${certificate.user.short()}`,
+      )
+    }
+    if (recipient.kind !== 'direct' || !recipient.agent.equals(this.#own.agent)) {
+      throw new NotAdmittedError(`an envelope by ${sender.short()} is not addressed to this agent`)
+    }
+    this.#nonces.admit(envelope.nonce)
+    this.#sequences.admit(sender, envelope.sequence)
+    return decodeBusMessage(envelope.payload)
+  }
+}
