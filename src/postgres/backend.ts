@@ -25,7 +25,7 @@ import {
 } from '../index.ts'
 import { Announcer, CHANNEL, eventsOf } from './announcer.ts'
 import { type ChannelListener, Channels } from './channels.ts'
-import { isStale, type PgConnection } from './connection.ts'
+import { ChangedResultError, isStale, type PgConnection } from './connection.ts'
 import { type PgOptions, settle } from './options.ts'
 import { openPglite, type Pglite, type PgliteOptions } from './pglite.ts'
 import { PumpWorker } from './pump-worker.ts'
@@ -159,7 +159,7 @@ export class PgBackend implements Backend {
           throw new TypeError(`sql returns rows; use query() for ${quote(sql)}`)
         }
         const calls = rows.map((row) => [connection.prepare(text.text, row), row] as const)
-        return connection.runMany(undefined, calls).count
+        return connection.runMany(calls).count
       },
       first,
     )
@@ -169,7 +169,11 @@ export class PgBackend implements Backend {
     const ahead = this.#ahead
     if (ahead !== undefined && ahead.sql === sql && areSame(ahead.params, params)) {
       this.#ahead = undefined
-      return this.#call(false, () => ahead.connection.finish(ahead.statement))
+      try {
+        return this.#call(false, () => ahead.connection.finish(ahead.statement))
+      } catch (error) {
+        if (!isStaleRefusal(error) || ahead.connection.status !== 'I') throw error
+      }
     }
     const { connection, text } = this.#prepare(sql, params)
     return this.#run(
@@ -291,9 +295,22 @@ export class PgBackend implements Backend {
     }
     let finished = false
     try {
-      const statement = this.#call(false, () => connection.prepare(text.text, params))
-      this.#call(false, () => connection.openPortal(portal, statement, params))
-      const { kinds } = statement
+      const open = () =>
+        this.#call(false, () => {
+          const statement = connection.prepare(text.text, params)
+          connection.openPortal(portal, statement, params)
+          return statement
+        })
+      let kinds: Statement['kinds']
+      try {
+        kinds = open().kinds
+      } catch (error) {
+        if (!own || !isStaleRefusal(error)) throw error
+        // Nothing has run yet: once more, from the start.
+        this.#control('ROLLBACK')
+        this.#control('BEGIN')
+        kinds = open().kinds
+      }
       for (let done = false; !done; ) {
         const page = this.#call(false, () => connection.fetch(portal, kinds ?? [], PORTAL_ROWS))
         done = page.done
@@ -430,8 +447,7 @@ export class PgBackend implements Backend {
       try {
         return this.#call(doubtful, () => run(statement))
       } catch (error) {
-        const stale = error instanceof BackendError && isStale(error.cause)
-        if (!again || !stale || connection.status !== 'I') throw error
+        if (!again || !isStaleRefusal(error) || connection.status !== 'I') throw error
       }
     }
   }
@@ -478,6 +494,11 @@ export class PgBackend implements Backend {
         )
       }
       return new BackendError(error.text, { cause: error, driverCode: error.sqlState })
+    }
+    if (error instanceof ChangedResultError) {
+      return doubtful
+        ? new InDoubtError(`the statement was run once, but ${error.message}`, { cause: error })
+        : new BackendError(`the statement was run, but ${error.message}`, { cause: error })
     }
     const isLoss = error instanceof ConnectionError || error instanceof DeadlineError
     if (!isLoss || !doubtful) return error
@@ -526,6 +547,11 @@ function checkRow(text: SqlText, params: readonly Value[], sql: string): void {
       `sql has ${text.parameters} parameters, got ${params.length} for ${quote(sql)}`,
     )
   }
+}
+
+/** Outside of a transaction, the statement can be run once more: it stored nothing. */
+function isStaleRefusal(error: unknown): boolean {
+  return error instanceof BackendError && isStale(error.cause)
 }
 
 function lossOf(error: unknown): StoreError {

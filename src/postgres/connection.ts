@@ -24,7 +24,7 @@ import {
   type Notification,
   readNotification,
   readServerError,
-  type ServerError,
+  ServerError,
 } from './server-message.ts'
 import { kindsOf, type Statement, StatementCache, statementName } from './statement.ts'
 import type { Transport } from './transport.ts'
@@ -76,6 +76,8 @@ export class PgConnection {
   #status: Status = 'I'
   #isOpen = false
   #lost: StoreError | undefined
+  /** What the unnamed statement is, in the request that is being written. */
+  #parsed: Statement | undefined
   /** A commit of the call at hand that no standby has confirmed. */
   #unreplicated: ServerError | undefined
 
@@ -162,58 +164,47 @@ export class PgConnection {
     return statement
   }
 
-  /** Run a statement: one round trip. @throws ServerError when it is refused. */
+  /**
+   * Run a statement: one round trip.
+   * @throws ServerError when it is refused.
+   * @throws ChangedResultError.
+   */
   run(statement: Statement, params: readonly Value[]): Result {
-    return this.runMany(statement.kinds, [[statement, params]])
+    return this.runMany([[statement, params]])
   }
 
   /** Send a statement that reads; {@link PgConnection.finish} waits for what it gives. */
   begin(statement: Statement, params: readonly Value[]): void {
-    this.#ask(() => {
-      if (statement.name === '') this.#parse('', statement.sql, statement.types)
-      this.#bind('', statement, params)
-      this.#writer.begin('E').cstring('').int32(0).end()
-    })
+    this.#ask(() => this.#execute(statement, params))
   }
 
-  /** The rows of the statement that was begun. @throws ServerError. */
-  finish({ kinds }: Statement): Row[] {
-    return this.#answer(kinds).rows
+  /** The rows of the statement that was begun. @throws ServerError. @throws ChangedResultError. */
+  finish(statement: Statement): Row[] {
+    return this.#forgetStale([statement], () => this.#answer(statement.kinds).rows)
   }
 
   /**
-   * Run statements in one round trip, all or none; only the first may return rows.
+   * Run statements in one round trip, all or none; only one that is alone may return rows.
    * @throws ServerError of the first that is refused.
+   * @throws ChangedResultError.
    */
-  runMany(
-    kinds: Statement['kinds'],
-    calls: Iterable<readonly [Statement, readonly Value[]]>,
-  ): Result {
-    try {
-      return this.#request(() => {
-        let parsed: Statement | undefined
+  runMany(calls: readonly (readonly [Statement, readonly Value[]])[]): Result {
+    const statements = calls.map(([statement]) => statement)
+    return this.#forgetStale(statements, () =>
+      this.#request(() => {
         for (const [statement, params] of calls) {
-          if (statement.name === '' && statement !== parsed) {
-            this.#parse('', statement.sql, statement.types)
-            parsed = statement
-          }
-          this.#bind('', statement, params)
-          this.#writer.begin('E').cstring('').int32(0).end()
+          this.#execute(statement, params)
           if (this.#writer.size > PIECE_BYTES) this.#send()
         }
-      }, kinds)
-    } catch (error) {
-      if (isStale(error)) for (const [statement] of calls) this.#statements.drop(statement)
-      throw error
-    }
+      }, statements[0]?.kinds),
+    )
   }
 
   /** Begin to run a statement inside a transaction; its rows come by {@link PgConnection.fetch}. */
   openPortal(portal: string, statement: Statement, params: readonly Value[]): void {
-    this.#request(() => {
-      if (statement.name === '') this.#parse('', statement.sql, statement.types)
-      this.#bind(portal, statement, params)
-    }, undefined)
+    this.#forgetStale([statement], () =>
+      this.#request(() => this.#bind(portal, statement, params), statement.kinds),
+    )
   }
 
   /** The next rows of a portal, at most `most`; `done` when there are no more. */
@@ -288,7 +279,20 @@ export class PgConnection {
     writer.end()
   }
 
-  #bind(portal: string, { name, kinds }: Statement, params: readonly Value[]): void {
+  #execute(statement: Statement, params: readonly Value[]): void {
+    this.#bind('', statement, params)
+    this.#writer.begin('E').cstring('').int32(0).end()
+  }
+
+  /** A statement that the server does not keep is parsed first, and its columns are asked for. */
+  #bind(portal: string, statement: Statement, params: readonly Value[]): void {
+    const { sql, types, kinds } = statement
+    const isKept = this.#statements.isKept(statement)
+    if (!isKept && this.#parsed !== statement) {
+      this.#parse('', sql, types)
+      this.#parsed = statement
+    }
+    const name = isKept ? statement.name : ''
     const writer = this.#writer.begin('B').cstring(portal).cstring(name).int16(params.length)
     for (const param of params) writer.int16(typeof param === 'string' || param === null ? 0 : 1)
     writer.int16(params.length)
@@ -296,6 +300,16 @@ export class PgConnection {
     writer.int16(kinds?.length ?? 0)
     if (kinds !== undefined) for (const kind of kinds) writer.int16(kind === 'text' ? 0 : 1)
     writer.end()
+    if (!isKept && kinds !== undefined) writer.begin('D').byte('P').cstring(portal).end()
+  }
+
+  #forgetStale<T>(statements: readonly Statement[], work: () => T): T {
+    try {
+      return work()
+    } catch (error) {
+      if (isStale(error)) for (const statement of statements) this.#statements.drop(statement)
+      throw error
+    }
   }
 
   #request(write: () => void, kinds: Statement['kinds']): Answer {
@@ -308,6 +322,7 @@ export class PgConnection {
       for (const name of this.#statements.takeEvicted()) {
         this.#writer.begin('C').byte('S').cstring(name).end()
       }
+      this.#parsed = undefined
       write()
       this.#writer.begin('S').end()
       this.#send()
@@ -318,14 +333,14 @@ export class PgConnection {
   #answer(expected: Statement['kinds'] | 'text'): Answer {
     let kinds: readonly Kind[] = expected === 'text' ? [] : (expected ?? [])
     const answer: Answer = { rows: [], count: 0, suspended: false, types: undefined }
-    let failure: ServerError | undefined
+    let failure: ServerError | ChangedResultError | undefined
     this.#unreplicated = undefined
     this.#guard(() => {
       const reader = this.#reader
       for (;;) {
         const type = reader.next()
         if (type === 'D') {
-          answer.rows.push(reader.row(kinds))
+          if (!(failure instanceof ChangedResultError)) answer.rows.push(reader.row(kinds))
           continue
         }
         if (type === 'Z') break
@@ -334,10 +349,13 @@ export class PgConnection {
         else if (type === 'T') {
           answer.types = this.#readColumns()
           if (expected === 'text') kinds = answer.types.map(() => 'text')
+          else if (expected !== undefined && kindsOf(answer.types).join() !== expected.join()) {
+            failure ??= new ChangedResultError()
+          }
         } else if (type === 'E') {
           const error = readServerError(reader)
           if (error.isFatal) throw refused(error)
-          failure ??= error
+          if (!(failure instanceof ServerError)) failure = error // With it, nothing was stored.
         } else if (type === 'G') {
           this.#writer.begin('f').cstring('COPY is not for this interface').end().begin('S').end()
           this.#send()
@@ -426,14 +444,32 @@ function refused(error: ServerError): ConnectionError {
   })
 }
 
+/**
+ * A statement ran, and its columns have other types than those that were described: its rows
+ * were not read. The server itself refuses this, before, where it keeps the statement.
+ */
+export class ChangedResultError extends Error {
+  override readonly name = 'ChangedResultError'
+
+  constructor() {
+    super('its columns have other types than when it was first used, and its rows were not read')
+  }
+}
+
 function sqlStateOf(error: unknown): string | undefined {
   return error instanceof Error && 'sqlState' in error ? String(error.sqlState) : undefined
 }
 
 /** The server does not know the statement any more, or its result has other columns by now. */
 export function isStale(error: unknown): boolean {
-  const sqlState = sqlStateOf(error)
-  return sqlState === '26000' || sqlState === '0A000'
+  if (error instanceof ChangedResultError) return true
+  if (!(error instanceof ServerError)) return false
+  const { sqlState, routine } = error
+  return (
+    sqlState === '26000' ||
+    (sqlState === '0A000' && routine === 'RevalidateCachedQuery') ||
+    (sqlState === '08P01' && routine === 'PortalSetResultFormat')
+  )
 }
 
 function countOf(tag: string): number {

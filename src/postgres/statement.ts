@@ -37,6 +37,7 @@ const KEPT = 256
 export class StatementCache {
   readonly #statements = new Map<string, Statement>()
   #evicted: string[] = []
+  readonly #gone = new WeakSet<Statement>()
 
   get(key: string): Statement | undefined {
     return this.#statements.get(key)
@@ -44,9 +45,9 @@ export class StatementCache {
 
   set(key: string, statement: Statement): void {
     if (this.#statements.size >= KEPT) {
-      for (const [oldest, { name }] of this.#statements) {
+      for (const [oldest, statement] of this.#statements) {
         this.#statements.delete(oldest)
-        if (name !== '') this.#evicted.push(name)
+        this.#forget(statement)
         break
       }
     }
@@ -58,6 +59,16 @@ export class StatementCache {
     for (const [key, kept] of this.#statements) {
       if (kept === statement) this.#statements.delete(key)
     }
+    this.#forget(statement)
+  }
+
+  /** Whether the server knows it by its name. One call can use more than are kept. */
+  isKept(statement: Statement): boolean {
+    return statement.name !== '' && !this.#gone.has(statement)
+  }
+
+  #forget(statement: Statement): void {
+    this.#gone.add(statement)
     if (statement.name !== '') this.#evicted.push(statement.name)
   }
 
