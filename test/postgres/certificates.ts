@@ -8,15 +8,19 @@ import fs from 'node:fs'
 import { join } from 'node:path'
 import { type Account, giveTo } from './installation.ts'
 
-/** Paths of PEM files, and a way to more of them. */
-export interface Certificates {
-  /** The certificate of the authority: what a client trusts. */
-  readonly authority: string
-  /** Of the server, for `localhost` and 127.0.0.1. */
+interface KeyPair {
   readonly certificate: string
   readonly key: string
-  /** A certificate for the role `name`, for the method `cert` of `pg_hba.conf`. */
-  client(name: string): { certificate: string; key: string }
+}
+
+/** Paths of PEM files, for a server at `localhost` and 127.0.0.1, and a way to more of them. */
+export interface Certificates extends KeyPair {
+  /** The certificate of the authority: what a client trusts. */
+  readonly authority: string
+  /** One for the role `name`, for the method `cert` of `pg_hba.conf`. */
+  client(name: string): KeyPair
+  /** One more for the server's names, in files called `file`. */
+  other(file: string): KeyPair
 }
 
 /** A reason to skip a test that needs certificates, or `false`. */
@@ -44,11 +48,12 @@ export function makeCertificates(folder: string, account: Account): Certificates
   const { certificate: authority, key: signer } = create('authority', 'agent-store test')
   const signed = (name: string, subject: string, ...args: string[]) =>
     create(name, subject, '-CA', authority, '-CAkey', signer, ...args)
-  const extension = ['-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1']
+  const leaf = ['-addext', 'basicConstraints=critical,CA:FALSE']
+  const names = ['-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1']
   return {
     authority,
-    ...signed('server', 'localhost', '-addext', 'basicConstraints=critical,CA:FALSE', ...extension),
-    client: (name) =>
-      signed(`client-${name}`, name, '-addext', 'basicConstraints=critical,CA:FALSE'),
+    ...signed('server', 'localhost', ...leaf, ...names),
+    client: (name) => signed(`client-${name}`, name, ...leaf),
+    other: (file) => signed(file, 'localhost', ...leaf, ...names),
   }
 }
