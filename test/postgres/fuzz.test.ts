@@ -343,8 +343,10 @@ test('a message that claims a gigabyte costs only what has come of it', () => {
   }
 })
 
+/** Whether the connection has ended. A doubt can have other causes as well. */
 function isLoss(error: unknown): boolean {
-  return error instanceof ConnectionError || error instanceof InDoubtError
+  const reason = error instanceof InDoubtError ? error.cause : error
+  return reason instanceof ConnectionError
 }
 
 /** Bytes that buffers and objects hold. */
