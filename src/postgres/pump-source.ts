@@ -106,6 +106,20 @@ function open(connection, socket, certificate) {
   tell(connection)
 }
 
+// A failed write would close the socket with what the server said before unread. The end of
+// that comes by reading, and is known at once; the wait is for systems where it does not.
+function readOn(socket) {
+  for (const name of ['_write', '_writev']) {
+    const write = socket[name]
+    if (!write) continue // another runtime
+    socket[name] = (...args) => {
+      const done = args.pop()
+      write.call(socket, ...args, (error) => error ? setTimeout(done, 1000, error) : done())
+    }
+  }
+  return socket
+}
+
 function secure(connection, raw) {
   raw.write(Uint8Array.of(0, 0, 0, 8, 4, 210, 22, 47))
   raw.once('data', (answer) => {
@@ -119,10 +133,10 @@ function secure(connection, raw) {
     const { ca, cert, key, serverName: host } = connection.target.tls
     const servername = net.isIP(host) === 0 ? host : undefined
     try {
-      const socket = require('node:tls').connect({ socket: raw, ca, cert, key, servername, host }, () => {
+      const socket = readOn(require('node:tls').connect({ socket: raw, ca, cert, key, servername, host }, () => {
         const peer = socket.getPeerX509Certificate?.()
         open(connection, socket, peer === undefined ? undefined : Buffer.from(peer.raw).toString('base64'))
-      })
+      }))
       socket.on('error', (error) => failed(connection, error))
     } catch (error) {
       failed(connection, error) // a certificate or key that is none
@@ -156,9 +170,9 @@ function obey(connection, message) {
 
 function serve(commission) {
   const { target, port } = commission
-  const raw = net.connect(
+  const raw = readOn(net.connect(
     target.path === undefined ? { host: target.host, port: target.port } : { path: target.path },
-  )
+  ))
   const connection = { ...commission, socket: raw, backlog: [], ending: undefined }
   connections.add(connection)
   raw.setNoDelay(true)

@@ -15,7 +15,7 @@ import { PgBackend, type PgOptions } from 'agent-store/postgres'
 import { CELL } from '../../src/postgres/pump-source.ts'
 import { type Commission, PumpWorker } from '../../src/postgres/pump-worker.ts'
 import { noise } from '../support.ts'
-import { errorOf, timeOf } from './meanwhile.ts'
+import { errorOf, pause, timeOf } from './meanwhile.ts'
 import { databaseUrl, withoutDatabase } from './server.ts'
 
 const skip = withoutDatabase()
@@ -177,6 +177,30 @@ test('a fault of the worker that a write waits for is a doubt', { skip: simulate
   using db = faulty('process.exit(3)', {}, 400)
   const error = errorOf(() => db.exec("DO 'BEGIN PERFORM pg_sleep(20); /* harm */ END'"))
   assert.ok(error instanceof InDoubtError, String(error))
+})
+
+test('what a server said before a write to it failed is what the call throws', {
+  skip: simulated,
+}, () => {
+  // The worker writes only after the server has hung up, with bytes before it unread: a reset.
+  const late = `require('node:worker_threads').parentPort.on('message', (message) => {
+    if (message instanceof Uint8Array && Buffer.from(message).includes('harm')) {
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 600)
+    }
+  });`
+  using db = connectWith((source, options) => [late + source, options], {})
+  db.exec('CREATE TEMP TABLE t (a text)')
+  const insert = 'INSERT INTO t VALUES (?)'
+  db.execMany(insert, [['first']])
+  const pid = String(db.query('SELECT pg_backend_pid()')[0]?.[0])
+  const shell = `kill -STOP ${pid}; sleep 0.3; kill -TERM ${pid}; kill -CONT ${pid}`
+  spawn('sh', ['-c', shell], { stdio: 'ignore' })
+  pause(200)
+  const rows = ['x'.repeat(70_000), 'harm', 'x'.repeat(70_000)].map((text) => [text])
+  const error = errorOf(() => db.execMany(insert, rows))
+  const reason = error instanceof InDoubtError ? error.cause : error
+  assert.ok(reason instanceof ConnectionError, String(error))
+  assert.equal(reason.driverCode, '57P01')
 })
 
 test('the count of bytes may wrap at 2^32, and the ring with it', { skip: simulated }, () => {
