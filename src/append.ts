@@ -16,7 +16,15 @@ import { chainHash } from './chain.ts'
 import { announce } from './doorbell.ts'
 import { type Attempt, doubtOf, forgetDoubt, keepDoubt, type Log } from './doubt.ts'
 import { type Entry, type Head, sameHead } from './entry.ts'
-import { BackendError, ConflictError, InDoubtError, LogRegressedError, quote } from './errors.ts'
+import {
+  BackendError,
+  ConflictError,
+  ConnectionError,
+  DeadlineError,
+  InDoubtError,
+  LogRegressedError,
+  quote,
+} from './errors.ts'
 import { guessHead, rememberHead } from './head-guess.ts'
 import { toPointer } from './log-names.ts'
 
@@ -166,9 +174,13 @@ function settle(db: Backend, doubt: Attempt): boolean {
   try {
     return tryInsert(db, doubt) || isStored(db, doubt)
   } catch (error) {
-    if (!(error instanceof BackendError)) throw error
-    // A statement timeout, for one, while the first attempt waits for a standby: a refusal now
-    // says nothing of what was sent before.
+    const isRefusal =
+      error instanceof BackendError ||
+      error instanceof ConnectionError ||
+      error instanceof DeadlineError
+    if (!isRefusal) throw error
+    // A statement timeout, for one, while the first attempt waits for a standby, or a server that
+    // is not back: a refusal now says nothing of what was sent before.
     throw new InDoubtError(`whether an append is stored is still not known: ${error.message}`, {
       cause: error,
     })

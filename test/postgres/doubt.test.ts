@@ -1,9 +1,10 @@
 /** An append whose answer is lost is found out about by the next, and stored once. */
 import assert from 'node:assert/strict'
 import { after, suite, type TestContext, test } from 'node:test'
-import { InDoubtError, WriterLog } from 'agent-store'
+import { ConnectionError, DeadlineError, InDoubtError, WriterLog } from 'agent-store'
 import { PgBackend } from 'agent-store/postgres'
 import { emptyPlace } from './database.ts'
+import { errorOf } from './meanwhile.ts'
 import { startProxy } from './proxy.ts'
 import { type Server, startServer, withoutServer } from './server.ts'
 
@@ -26,7 +27,7 @@ function startPlace(t: TestContext): Place {
   const proxy = startProxy(server.port)
   t.after(() => proxy[Symbol.dispose]())
   const url = proxy.url(server.url())
-  const db = PgBackend.connect({ ...place, url, reconnect: true })
+  const db = PgBackend.connect({ ...place, url, reconnect: true, connectTimeoutMs: 2000 })
   t.after(() => db.close())
   const rival = PgBackend.connect(place)
   t.after(() => rival.close())
@@ -52,6 +53,24 @@ suite('an append in doubt', { skip: withoutServer() }, () => {
       assert.deepEqual(payloads(db), ['first', 'again', 'again'])
     })
   }
+
+  test('is still one while no server can be asked', (t) => {
+    const { db, proxy } = startPlace(t)
+    WriterLog.append(db, ...LOG, 'first')
+    const again = (cause: typeof ConnectionError | typeof DeadlineError) => {
+      const error = errorOf(() => WriterLog.append(db, ...LOG, 'again'))
+      assert.ok(error instanceof InDoubtError && error.cause instanceof cause, String(error))
+    }
+    proxy.set({ fault: { kind: 'swallow' }, containing: 'again' })
+    again(ConnectionError)
+    proxy.set({ fault: { kind: 'lose' } })
+    again(ConnectionError)
+    proxy.set({ fault: { kind: 'silence', towards: 'server' } })
+    again(DeadlineError)
+    proxy.set({ fault: { kind: 'pass' } })
+    assert.equal(WriterLog.append(db, ...LOG, 'again').seq, 2n)
+    assert.deepEqual(payloads(db), ['first', 'again'])
+  })
 
   test('is found out about when the answer to the commit behind the lock was lost', (t) => {
     const { db, proxy, rival } = startPlace(t)
