@@ -188,6 +188,8 @@ test(`${LOSSY_APPENDS} appends over a lossy network are all there once, in order
   WriterLog.ensureSchema(db)
   const plans: readonly Plan[] = [
     { fault: { kind: 'lose' }, everyNth: 17 },
+    { fault: { kind: 'silence', towards: 'client' }, nth: 20 },
+    { fault: { kind: 'delay', ms: 400 }, nth: 30 }, // longer than the deadline
     { fault: { kind: 'swallow' }, everyNth: 9 },
     { fault: { kind: 'cut', afterBytes: 3 }, everyNth: 11 },
     { fault: { kind: 'cut', afterBytes: 9, reset: true }, everyNth: 10 },
