@@ -27,7 +27,7 @@ function startPlace(t: TestContext): Place {
   const proxy = startProxy(server.port)
   t.after(() => proxy[Symbol.dispose]())
   const url = proxy.url(server.url())
-  const db = PgBackend.connect({ ...place, url, reconnect: true, connectTimeoutMs: 2000 })
+  const db = PgBackend.connect({ ...place, url, reconnect: true, connectTimeoutMs: 1000 })
   t.after(() => db.close())
   const rival = PgBackend.connect(place)
   t.after(() => rival.close())
