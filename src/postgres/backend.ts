@@ -324,7 +324,7 @@ export class PgBackend implements Backend {
       this.#iteration = undefined
       if (!this.#closed && connection.lost === undefined && connection.status !== 'I') {
         if (!own && !finished && connection.status === 'T') connection.closePortal(portal)
-        if (own) this.#control(connection.status === 'T' ? 'COMMIT' : 'ROLLBACK')
+        if (own) this.#control(connection.status === 'T' ? 'COMMIT' : 'ROLLBACK', !isRead(text))
       }
     }
   }
@@ -452,7 +452,7 @@ export class PgBackend implements Backend {
     }
   }
 
-  #control(sql: string): void {
+  #control(sql: string, writes = true): void {
     const { connection } = this.#session
     if (sql === 'COMMIT' && connection.status === 'E') {
       throw new BackendError(
@@ -460,7 +460,7 @@ export class PgBackend implements Backend {
       )
     }
     if (sql === 'COMMIT') this.#call(false, () => connection.takeNews())
-    this.#call(sql === 'COMMIT', () => connection.control(sql))
+    this.#call(writes && sql === 'COMMIT', () => connection.control(sql))
   }
 
   /** Take the answer that nobody asked for off the connection. */
