@@ -74,7 +74,7 @@ test('an append that finds no room for the journal is in doubt, and found out ab
   let grow = (_: number): void => undefined
   const fill = (installation: Installation, folder: string) => {
     copyTemplate(installation, folder)
-    const disk = makeSmallDisk(t, installation.account, 6)
+    const disk = makeSmallDisk(t, installation.account, 16)
     grow = disk.grow
     const journal = join(folder, 'data/pg_wal')
     fs.cpSync(journal, disk.folder, { recursive: true })
