@@ -19,7 +19,7 @@ const FUZZ_SEED = Number(process.env.FUZZ_SEED ?? 1)
 
 const [READY, ROW] = Buffer.from('ZD')
 
-const SETTINGS: SessionSettings = {
+const SETTINGS: Omit<SessionSettings, 'unnamed'> = {
   credentials: {
     user: 'agent',
     password: () => 'secret',
@@ -28,18 +28,17 @@ const SETTINGS: SessionSettings = {
   },
   database: 'postgres',
   parameters: {},
-  unnamed: false,
   connectTimeoutMs: 5000,
   deadlineMs: 5000,
 }
 
 /** A backend over `transport`, which stands in for a socket. */
-function over(transport: Transport): PgBackend {
+function over(transport: Transport, unnamed: boolean): PgBackend {
   return new PgBackend({
     reconnect: false,
     notify: false,
     open: (_, channels: Channels) => ({
-      connection: PgConnection.open(transport, SETTINGS, channels),
+      connection: PgConnection.open(transport, { ...SETTINGS, unnamed }, channels),
       name: 'a transport of the test',
       isPooled: false,
       identity: undefined,
@@ -211,10 +210,10 @@ function isNoRow([type]: Uint8Array): boolean {
   return type !== ROW
 }
 
-function record(): Uint8Array[] {
+function record(unnamed: boolean): Uint8Array[] {
   using server = startServer({ fsync: false, hba: ['host all all 127.0.0.1/32 trust'] })
   const recorder = new Recorder(server.port)
-  const db = over(recorder)
+  const db = over(recorder, unnamed)
   for (const step of STEPS) attempt(db, step)
   db.close()
   const messages = messagesOf(joined(recorder.heard))
@@ -276,57 +275,60 @@ function damaged(
   }
 }
 
-test(`${FUZZ_MESSAGES} messages, some of them damaged, end in answers or typed errors`, {
-  skip,
-}, () => {
-  const messages = record()
-  assert.ok(messages.length > 100, `${messages.length} messages`)
-  const before = memory()
-  let [fed, answers, refusals, losses, most] = [0, 0, 0, 0, 0]
-  for (let round = 0; fed < FUZZ_MESSAGES; round++) {
-    const next = numbers(FUZZ_SEED + round * 7919)
-    // Most rounds get past the start, and some have no damage at all.
-    const [from, rate] = [next(messages.length), [3, 12, 40, 200][next(4)] ?? 3]
-    const parts = messages.flatMap((message, n) =>
-      n >= from && next(rate) === 0 ? damaged(message, messages, next) : [message],
+for (const unnamed of [false, true]) {
+  const statements = unnamed ? 'parsed at each use' : 'prepared'
+  test(`${FUZZ_MESSAGES} messages for statements ${statements}, some of them damaged, end in answers or typed errors`, {
+    skip,
+  }, () => {
+    const messages = record(unnamed)
+    assert.ok(messages.length > 100, `${messages.length} messages`)
+    const before = memory()
+    let [fed, answers, refusals, losses, most] = [0, 0, 0, 0, 0]
+    for (let round = 0; fed < FUZZ_MESSAGES; round++) {
+      const next = numbers(FUZZ_SEED + round * 7919)
+      // Most rounds get past the start, and some have no damage at all.
+      const [from, rate] = [next(messages.length), [3, 12, 40, 200][next(4)] ?? 3]
+      const parts = messages.flatMap((message, n) =>
+        n >= from && next(rate) === 0 ? damaged(message, messages, next) : [message],
+      )
+      const replies = repliesOf(parts)
+      const replay = new Replay(replies, next)
+      const name = `seed ${FUZZ_SEED}, round ${round}`
+      let db: PgBackend | undefined
+      try {
+        db = over(replay, unnamed)
+      } catch (error) {
+        assert.ok(error instanceof StoreError, `${name}: ${said(error)}`)
+        losses++
+      }
+      for (const [n, step] of db === undefined ? [] : STEPS.entries()) {
+        const error = attempt(db, step)
+        // A damaged description can make rows of none.
+        const isTyped =
+          error === undefined ||
+          error instanceof StoreError ||
+          (error instanceof TypeError && /^sql returns rows/.test(error.message))
+        assert.ok(isTyped, `${name}, step ${n}: ${said(error)}`)
+        if (error === undefined) answers++
+        else refusals++
+        if (!isLoss(error)) continue
+        losses++
+        assert.ok(attempt(db, () => db?.query('SELECT 1')) instanceof ConnectionError, name)
+        break
+      }
+      assert.ok(replay.futile <= 1, name)
+      const all = replies.reduce((sum, { length }) => sum + length, 0)
+      fed += Math.ceil((parts.length * replay.taken) / all) // those that were read
+      db?.close()
+      most = Math.max(most, memory())
+    }
+    assert.ok(
+      answers > 0 && refusals > 0 && losses > 0,
+      JSON.stringify({ answers, refusals, losses }),
     )
-    const replies = repliesOf(parts)
-    const replay = new Replay(replies, next)
-    const name = `seed ${FUZZ_SEED}, round ${round}`
-    let db: PgBackend | undefined
-    try {
-      db = over(replay)
-    } catch (error) {
-      assert.ok(error instanceof StoreError, `${name}: ${said(error)}`)
-      losses++
-    }
-    for (const [n, step] of db === undefined ? [] : STEPS.entries()) {
-      const error = attempt(db, step)
-      // A damaged description can make rows of none.
-      const isTyped =
-        error === undefined ||
-        error instanceof StoreError ||
-        (error instanceof TypeError && /^sql returns rows/.test(error.message))
-      assert.ok(isTyped, `${name}, step ${n}: ${said(error)}`)
-      if (error === undefined) answers++
-      else refusals++
-      if (!isLoss(error)) continue
-      losses++
-      assert.ok(attempt(db, () => db?.query('SELECT 1')) instanceof ConnectionError, name)
-      break
-    }
-    assert.ok(replay.futile <= 1, name)
-    const all = replies.reduce((sum, { length }) => sum + length, 0)
-    fed += Math.ceil((parts.length * replay.taken) / all) // those that were read
-    db?.close()
-    most = Math.max(most, memory())
-  }
-  assert.ok(
-    answers > 0 && refusals > 0 && losses > 0,
-    JSON.stringify({ answers, refusals, losses }),
-  )
-  assert.ok(most - before < 256 * 2 ** 20, `${(most - before) / 2 ** 20} MiB`)
-})
+    assert.ok(most - before < 256 * 2 ** 20, `${(most - before) / 2 ** 20} MiB`)
+  })
+}
 
 test('a message that claims a gigabyte costs only what has come of it', () => {
   for (const type of ['D', 'd']) {
@@ -337,7 +339,7 @@ test('a message that claims a gigabyte costs only what has come of it', () => {
     claim.writeInt32BE(2 ** 30, 16)
     const before = memory()
     const replay = new Replay([claim.subarray(0, 15), claim.subarray(15)], numbers(1))
-    const db = over(replay)
+    const db = over(replay, false)
     assert.throws(() => db.query('SELECT 1'), ConnectionError)
     assert.ok(memory() - before < 32 * 2 ** 20)
   }
