@@ -6,6 +6,7 @@ import assert from 'node:assert/strict'
 import { after, type TestContext, test } from 'node:test'
 import {
   BackendError,
+  ChainBrokenError,
   ConnectionError,
   DeadlineError,
   Generation,
@@ -256,6 +257,47 @@ test('a log that was emptied behind our back is refused', { skip }, (t) => {
   witness.exec('DELETE FROM _agent_store_log')
   assert.throws(() => WriterLog.append(db, 's', 'w', 'two'), LogRegressedError)
   assert.deepEqual(texts(witness), [])
+})
+
+test('nothing goes into a hole of a log, whose end is elsewhere', { skip }, (t) => {
+  const { db, witness } = place(t)
+  WriterLog.ensureSchema(db)
+  WriterLog.append(db, 's', 'w', 'one')
+  // To this backend, the first entry is still the last one.
+  WriterLog.appendMany(witness, 's', 'w', ['two', 'three', 'four'])
+  witness.exec('DELETE FROM _agent_store_log WHERE seq IN (2, 3)')
+  assert.equal(WriterLog.append(db, 's', 'w', 'five').seq, 5n)
+  WriterLog.append(witness, 's', 'w', 'six')
+  const many = WriterLog.appendMany(db, 's', 'w', ['seven', 'eight'])
+  assert.deepEqual(
+    many.map(({ seq }) => seq),
+    [7n, 8n],
+  )
+  // The hole stays, for whoever verifies to see.
+  assert.deepEqual(witness.query('SELECT seq FROM _agent_store_log ORDER BY seq').flat(), [
+    1n,
+    4n,
+    5n,
+    6n,
+    7n,
+    8n,
+  ])
+  assert.throws(() => WriterLog.verify(db, 's', 'w'), ChainBrokenError)
+})
+
+test('entries go behind the one that was seen, not behind another in its place', { skip }, (t) => {
+  const { db, witness } = place(t)
+  WriterLog.ensureSchema(db)
+  for (const payload of ['one', 'two']) WriterLog.append(db, 's', 'w', payload)
+  witness.exec('DELETE FROM _agent_store_log WHERE seq = 2')
+  WriterLog.append(witness, 's', 'w', 'theirs')
+  for (const append of [
+    () => WriterLog.append(db, 's', 'w', 'three'),
+    () => WriterLog.appendMany(db, 's', 'w', ['three', 'four']),
+  ]) {
+    assert.throws(append, LogRegressedError)
+  }
+  assert.deepEqual(texts(witness), ['one', 'theirs'])
 })
 
 test('entries that were rolled back are not missed', { skip }, (t) => {
