@@ -257,7 +257,14 @@ function attemptBehind(head: Head | null, { stream, writer, payloads }: Append):
   return { stream, writer, head, entries }
 }
 
-function toRow({ stream, writer, seq, prevHash, contentHash, payload }: Entry): [string, string, ...Value[]] {
+function toRow({
+  stream,
+  writer,
+  seq,
+  prevHash,
+  contentHash,
+  payload,
+}: Entry): [string, string, ...Value[]] {
   return [stream, writer, seq, prevHash, contentHash, payload]
 }
 

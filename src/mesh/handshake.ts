@@ -108,11 +108,7 @@ export async function welcome(
  * Whether the peer may talk with us.
  * @throws BadCertChainError, DifferentUserError, HandshakeError when it shows another's certificate.
  */
-function checkTrust(
-  certificate: Certificate,
-  own: Certificate,
-  remoteKey: Uint8Array,
-): void {
+function checkTrust(certificate: Certificate, own: Certificate, remoteKey: Uint8Array): void {
   try {
     certificate.verify()
   } catch (cause) {

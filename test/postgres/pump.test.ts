@@ -183,12 +183,14 @@ test('what a server said before a write to it failed is what the call throws', {
   skip: simulated,
 }, () => {
   // The worker writes only after the server has hung up, with bytes before it unread: a reset.
-  const late = `require('node:worker_threads').parentPort.on('message', (message) => {
-    if (message instanceof Uint8Array && Buffer.from(message).includes('harm')) {
+  const more = `;const { write } = net.Socket.prototype
+  net.Socket.prototype.write = function (bytes, ...rest) {
+    if (Buffer.from(bytes).includes('harm')) {
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 600)
     }
-  });`
-  using db = connectWith((source, options) => [late + source, options], {})
+    return write.call(this, bytes, ...rest)
+  }`
+  using db = connectWith({ more }, {})
   db.exec('CREATE TEMP TABLE t (a text)')
   const insert = 'INSERT INTO t VALUES (?)'
   db.execMany(insert, [['first']])
