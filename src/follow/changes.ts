@@ -16,6 +16,8 @@ export interface News {
   readonly stream: string
   readonly writer: string
   readonly seq: bigint
+  /** The hash there, where somebody announced it who may see another store. */
+  readonly contentHash?: Uint8Array
 }
 
 const VERSION: Readonly<Record<Dialect, string>> = {

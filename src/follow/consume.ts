@@ -11,7 +11,8 @@
 import { type Backend, type Entry, type Head, InDoubtError, quote } from '../index.ts'
 import type { Consumer } from './consumer.ts'
 import { StaleCursorError } from './errors.ts'
-import { type FollowOptions, follow, isPassing } from './following.ts'
+import { follow, isPassing } from './following.ts'
+import type { FollowOptions } from './options.ts'
 
 /** How to consume. */
 export interface ConsumeOptions extends Omit<FollowOptions, 'after'> {

@@ -52,3 +52,26 @@ export class StaleCursorError extends StoreError {
     this.expected = expected
   }
 }
+
+/**
+ * A bell announced an entry with another hash than the one that this store has in its place: two
+ * histories of one log, or a corrupt one. Entries of that log are held back until they agree.
+ */
+export class ForkError extends StoreError {
+  readonly code = 'STORE_FORK'
+  readonly stream: string
+  readonly writer: string
+  readonly announced: Head
+  readonly stored: Head
+
+  constructor(stream: string, writer: string, announced: Head, stored: Head) {
+    super(
+      `stream ${quote(stream)} writer ${quote(writer)} seq ${announced.seq} was announced with another hash than ` +
+        'this store has; find out which of the two histories is true before you go on',
+    )
+    this.stream = stream
+    this.writer = writer
+    this.announced = announced
+    this.stored = stored
+  }
+}

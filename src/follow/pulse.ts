@@ -40,7 +40,7 @@ export class Pulse {
   private constructor(db: Backend) {
     this.#db = db
     this.#changes = new Changes(db)
-    this.#bell.subscribe((event) => this.ring(event))
+    this.#bell.subscribe((event) => this.#ringHere(event))
   }
 
   static of(db: Backend): Pulse {
@@ -97,6 +97,12 @@ export class Pulse {
     this.#timer?.unref()
   }
 
+  /** What this very database tells needs no comparison with what it has. */
+  #ringHere(event?: News): void {
+    if (event === undefined) this.ring()
+    else this.ring({ stream: event.stream, writer: event.writer, seq: event.seq })
+  }
+
   /** At the next look everybody is told, whether anything has changed or not. */
   forget(): void {
     this.#changes.forget()
@@ -105,7 +111,7 @@ export class Pulse {
   #watch(): void {
     try {
       this.#unwatch = this.#db.watch?.(
-        (event) => this.ring(event),
+        (event) => this.#ringHere(event),
         (reason) => {
           this.#unwatch = undefined
           // Else it is tried again at the next look.

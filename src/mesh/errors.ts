@@ -89,6 +89,11 @@ export class BadBusMessageError extends MeshError {
   readonly code = 'MESH_BAD_BUS_MESSAGE'
 }
 
+/** What came on a doorbell's topic announces no commit. */
+export class BadBellError extends MeshError {
+  readonly code = 'MESH_BAD_BELL'
+}
+
 /** A frame is larger than its limit, or the stream ended inside it. */
 export class FrameError extends MeshError {
   readonly code = 'MESH_FRAME'

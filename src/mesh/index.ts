@@ -20,6 +20,7 @@ export { KeyPair } from './ed25519.ts'
 export { Envelope, type EnvelopeContent, type Recipient } from './envelope.ts'
 export {
   BacklogError,
+  BadBellError,
   BadBusMessageError,
   BadCertChainError,
   BadSequenceError,
@@ -48,6 +49,7 @@ export { type IrohOptions, IrohTransport } from './iroh-transport.ts'
 export { defaultKeyPath, readKeyFile, writeKeyFile } from './key-file.ts'
 export type { BusLimits } from './limits.ts'
 export { MemoryNetwork } from './memory-transport.ts'
+export { MeshBell, type MeshBellOptions } from './mesh-bell.ts'
 export { fingerprintOf, formatPeer, PeerList, type PeerSource, parsePeer } from './peers.ts'
 export { type PossessionChallenge, possessionChallenge, provePossession } from './possession.ts'
 export { type Delivery, SUBSCRIPTION_BUFFER, type TopicSubscriber } from './subscription.ts'

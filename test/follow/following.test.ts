@@ -24,6 +24,7 @@ import {
   CursorError,
   type Following,
   type FollowOptions,
+  ForkError,
   follow,
   headsOf,
 } from 'agent-store/follow'
@@ -245,6 +246,49 @@ for (const place of PLACES) {
       })
       db.exec('DELETE FROM _agent_store_log WHERE seq = 2')
       await assert.rejects(take(start(t, db), 3), { code: 'STORE_CHAIN_BROKEN', seq: 2n })
+    })
+
+    test('an announced entry that is another one here: a fork, held back until both agree', async (t) => {
+      const { open } = place.create(t)
+      const [db, other] = [open(), open()]
+      const bell = new Doorbell()
+      const [one, two, three] = WriterLog.appendMany(db, 's', 'a', ['one', 'two', 'three'])
+      assert.ok(one !== undefined && two !== undefined && three !== undefined)
+      const forks: ForkError[] = []
+      const onFork = (fork: ForkError) => forks.push(fork)
+      const following = start(t, db, { bells: [bell], after: [one], onFork })
+      const waiting = take(following, 1)
+      await sleep(10)
+      assert.deepEqual(await waiting, ['a 2 two'])
+      // Behind the cursor nothing is compared; what is not there yet is compared when it is.
+      bell.ring({ ...one, contentHash: new Uint8Array(32) })
+      bell.ring({ ...three, seq: 5n })
+      const rest = take(following, 2)
+      WriterLog.append(other, 's', 'a', 'four')
+      assert.deepEqual(await rest, ['a 3 three', 'a 4 four'])
+      const next = take(following, 1)
+      const five = WriterLog.append(other, 's', 'a', 'five')
+      WriterLog.append(other, 't', 'b', 'of another log')
+      assert.deepEqual(await next, ['b 1 of another log'])
+      while (forks.length === 0) await sleep(5)
+      const [fork] = forks
+      assert.equal(fork?.code, 'STORE_FORK')
+      assert.deepEqual([fork.stream, fork.writer, fork.announced.seq], ['s', 'a', 5n])
+      assert.deepEqual(fork.stored.contentHash, five.contentHash)
+      // The announced history goes on, and the one here is put right.
+      const restored = take(following, 1)
+      other.exec('UPDATE _agent_store_log SET content_hash = ? WHERE seq = 5', [three.contentHash])
+      WriterLog.append(other, 't', 'c', 'rings')
+      const given = await restored
+      assert.ok(given[0] === 'a 5 five' || given[0] === 'c 1 rings', given[0])
+      assert.equal(forks.length, 1)
+
+      const strict = start(t, db, { bells: [bell], stream: 'u' })
+      const rejected = assert.rejects(strict.next(), (error) => error instanceof ForkError)
+      await sleep(20)
+      bell.ring({ ...one, stream: 'u' })
+      WriterLog.append(other, 'u', 'a', 'not that one')
+      await rejected
     })
 
     test('a bell that lies: of logs that are not there, of what lies ahead or behind', async (t) => {
