@@ -31,6 +31,7 @@ import { encodeBusMessage } from '../src/mesh/bus-message.ts'
 import { ENVELOPE_FRAME_BYTES, encodeFrame, HANDSHAKE_FRAME_BYTES } from '../src/mesh/frame.ts'
 import { FramedStream } from '../src/mesh/framed-stream.ts'
 import { greet } from '../src/mesh/handshake.ts'
+import { Trust } from '../src/mesh/trust.ts'
 import { buildRust } from './rust.ts'
 import { type Bound, peerOf, RustPeer } from './rust-peer.ts'
 
@@ -145,7 +146,7 @@ async function sendRaw(
 ): Promise<void> {
   const connection = await transport.dial(to, AbortSignal.timeout(5_000))
   const stream = new FramedStream(await connection.openStream())
-  await greet(stream, agent.certificate, connection.remoteKey)
+  await greet(stream, new Trust(agent.certificate), connection.remoteKey)
   await stream.write(bytes)
   await stream.finish()
   connection.close()

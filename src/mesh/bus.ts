@@ -26,6 +26,7 @@ import { fingerprintOf, PeerList, type PeerSource } from './peers.ts'
 import { Subscription, Subscriptions, type TopicSubscriber } from './subscription.ts'
 import { topicToWire } from './topic.ts'
 import type { Connection, Peer, Transport } from './transport.ts'
+import { Trust } from './trust.ts'
 
 /** Options of {@link MeshBus.bind}. */
 export interface BusOptions {
@@ -104,11 +105,19 @@ export class MeshBus implements AsyncDisposable {
     this.#limits = completeLimits(options.limits ?? {})
     this.#peers = options.peers ?? new PeerList()
     const limits = this.#limits
-    this.#outbound = new Outbound({ agent, transport, limits, keepConnections, firstSequence })
-    this.#inbound = new Inbound({
-      certificate: agent.certificate,
+    const trust = new Trust(agent.certificate)
+    this.#outbound = new Outbound({
+      agent,
+      trust,
       transport,
-      inbox: new Inbox(agent.certificate),
+      limits,
+      keepConnections,
+      firstSequence,
+    })
+    this.#inbound = new Inbound({
+      trust,
+      transport,
+      inbox: new Inbox(trust),
       limits,
       onArrival: (arrival) => this.#dispatch(arrival),
       onRejected: (error, connection) => this.#rejected(error, connection),

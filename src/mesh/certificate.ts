@@ -43,6 +43,7 @@ export class Certificate {
   readonly #issuer: Issuer
   readonly #signature: Uint8Array
   readonly metadata: Metadata
+  #json: string | undefined
 
   private constructor(
     agentKey: Uint8Array,
@@ -112,6 +113,11 @@ export class Certificate {
 
   /** Canonical JSON. */
   toJson(): string {
+    this.#json ??= this.#write()
+    return this.#json
+  }
+
+  #write(): string {
     const issuer =
       'user' in this.#issuer
         ? `{"User":{"verifying":${jsonBytes(this.#issuer.user)}}}`

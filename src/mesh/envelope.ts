@@ -116,10 +116,11 @@ export class Envelope {
 
   /**
    * Check the chain, the payload's hash and the agent's signature.
+   * @param verifyChain checks the certificate, where that was done before and need not be again.
    * @throws as {@link Certificate.verify}; MalformedEnvelopeError, BadSignatureError.
    */
-  verify(): void {
-    this.certificate.verify()
+  verify(verifyChain: (certificate: Certificate) => void = (one) => one.verify()): void {
+    verifyChain(this.certificate)
     if (Buffer.compare(blake3(this.payload), this.#payloadHash) !== 0) {
       throw new MalformedEnvelopeError('the payload is not the one that was signed')
     }

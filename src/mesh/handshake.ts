@@ -17,6 +17,7 @@ import {
 import { encodeFrame, HANDSHAKE_FRAME_BYTES } from './frame.ts'
 import type { FramedStream } from './framed-stream.ts'
 import { JsonReader } from './json-reader.ts'
+import type { Trust } from './trust.ts'
 
 /** What a peer may answer instead of its certificate. Readers take any other for `Other`. */
 export type RejectReason = 'DifferentUser' | 'BadCertChain' | 'Other'
@@ -35,7 +36,7 @@ export function rejectFrame(reason: RejectReason): Uint8Array {
  * Read a certificate, or the reason for which there is none.
  * @throws HandshakeError when it is neither.
  */
-function readAnswer(json: Uint8Array): Certificate | { readonly reason: string } {
+export function readAnswer(json: Uint8Array): Certificate | { readonly reason: string } {
   try {
     return readHello(json)
   } catch (cause) {
@@ -61,15 +62,15 @@ function readAnswer(json: Uint8Array): Certificate | { readonly reason: string }
  */
 export async function greet(
   stream: FramedStream,
-  own: Certificate,
+  trust: Trust,
   remoteKey: Uint8Array,
 ): Promise<Certificate> {
-  await stream.write(helloFrame(own))
+  await stream.write(helloFrame(trust.own))
   const json = await stream.readFrame(HANDSHAKE_FRAME_BYTES)
   if (json === undefined) throw new HandshakeError('the peer closed the stream without an answer')
   const answer = readAnswer(json)
   if (!(answer instanceof Certificate)) throw rejection(answer.reason)
-  checkTrust(answer, own, remoteKey)
+  trust.check(answer, remoteKey)
   return answer
 }
 
@@ -81,7 +82,7 @@ export async function greet(
  */
 export async function welcome(
   stream: FramedStream,
-  own: Certificate,
+  trust: Trust,
   remoteKey: Uint8Array,
 ): Promise<Certificate> {
   const json = await stream.readFrame(HANDSHAKE_FRAME_BYTES)
@@ -94,35 +95,14 @@ export async function welcome(
     throw new HandshakeError(`the peer's greeting cannot be read: ${cause.message}`, { cause })
   }
   try {
-    checkTrust(certificate, own, remoteKey)
+    trust.check(certificate, remoteKey)
   } catch (error) {
     await stream.write(rejectFrame(reasonOf(error)))
     await stream.finish()
     throw error
   }
-  await stream.write(helloFrame(own))
+  await stream.write(helloFrame(trust.own))
   return certificate
-}
-
-/**
- * Whether the peer may talk with us.
- * @throws BadCertChainError, DifferentUserError, HandshakeError when it shows another's certificate.
- */
-function checkTrust(certificate: Certificate, own: Certificate, remoteKey: Uint8Array): void {
-  try {
-    certificate.verify()
-  } catch (cause) {
-    if (!(cause instanceof MeshError)) throw cause
-    throw new BadCertChainError(`the peer's certificate does not verify: ${cause.message}`, {
-      cause,
-    })
-  }
-  if (!certificate.user.equals(own.user)) throw new DifferentUserError(certificate.user)
-  if (Buffer.compare(certificate.agentKey, remoteKey) !== 0) {
-    throw new HandshakeError(
-      `the peer shows the certificate of ${certificate.agent.short()}, whose key it does not hold`,
-    )
-  }
 }
 
 function readHello(json: Uint8Array): Certificate {

@@ -6,7 +6,6 @@
  * @module
  */
 import type { BusMessage } from './bus-message.ts'
-import type { Certificate } from './certificate.ts'
 import { within } from './deadline.ts'
 import { Envelope } from './envelope.ts'
 import { MeshError, MeshTimeoutError, PeerClosedError } from './errors.ts'
@@ -15,6 +14,7 @@ import { welcome } from './handshake.ts'
 import type { Inbox } from './inbox.ts'
 import type { BusLimits } from './limits.ts'
 import type { Connection, Stream, Transport } from './transport.ts'
+import type { Trust } from './trust.ts'
 
 /** After this many failures in a row, a connection is closed. */
 const MAX_FAILURES = 16
@@ -28,7 +28,7 @@ export interface Arrival {
 
 /** What a receiver needs to know. */
 export interface InboundSettings {
-  readonly certificate: Certificate
+  readonly trust: Trust
   readonly transport: Transport
   readonly inbox: Inbox
   readonly limits: BusLimits
@@ -104,11 +104,11 @@ export class Inbound {
   }
 
   async #receive(connection: Connection, stream: Stream, onTrust: () => void): Promise<void> {
-    const { certificate, inbox, limits, onArrival } = this.#settings
+    const { trust, inbox, limits, onArrival } = this.#settings
     const giveUp = () => connection.close()
     const framed = new FramedStream(stream)
     try {
-      const greeting = welcome(framed, certificate, connection.remoteKey)
+      const greeting = welcome(framed, trust, connection.remoteKey)
       const carrier = await within('the handshake', limits.handshakeTimeoutMs, greeting, giveUp)
       onTrust()
       const reading = framed.readFrame(limits.maxEnvelopeBytes)

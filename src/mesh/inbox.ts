@@ -12,15 +12,16 @@ import type { Certificate } from './certificate.ts'
 import type { Envelope } from './envelope.ts'
 import { NotAdmittedError } from './errors.ts'
 import { NonceCache, SequenceTracker } from './replay.ts'
+import type { Trust } from './trust.ts'
 
 /** One agent's memory of what it received. It starts empty with each process. */
 export class Inbox {
-  readonly #own: Certificate
+  readonly #trust: Trust
   readonly #nonces = new NonceCache()
   readonly #sequences = new SequenceTracker()
 
-  constructor(own: Certificate) {
-    this.#own = own
+  constructor(trust: Trust) {
+    this.#trust = trust
   }
 
   /**
@@ -30,7 +31,7 @@ export class Inbox {
    * @throws BadBusMessageError; nonce and sequence number are used up all the same.
    */
   admit(envelope: Envelope, carrier: Certificate): BusMessage {
-    envelope.verify()
+    envelope.verify((certificate) => this.#trust.verify(certificate))
     const { certificate, recipient } = envelope
     const sender = certificate.agent
     if (!sender.equals(carrier.agent)) {
@@ -38,12 +39,12 @@ export class Inbox {
         `an envelope by ${sender.short()} was brought by ${carrier.agent.short()}`,
       )
     }
-    if (!certificate.user.equals(this.#own.user)) {
+    if (!certificate.user.equals(this.#trust.own.user)) {
       throw new NotAdmittedError(
         `the envelope is by an agent of another user, ${certificate.user.short()}`,
       )
     }
-    if (recipient.kind !== 'direct' || !recipient.agent.equals(this.#own.agent)) {
+    if (recipient.kind !== 'direct' || !recipient.agent.equals(this.#trust.own.agent)) {
       throw new NotAdmittedError(`an envelope by ${sender.short()} is not addressed to this agent`)
     }
     this.#nonces.admit(envelope.nonce)

@@ -15,6 +15,7 @@ import { greet } from './handshake.ts'
 import type { BusLimits } from './limits.ts'
 import { fingerprintOf } from './peers.ts'
 import type { Connection, Peer, Transport } from './transport.ts'
+import type { Trust } from './trust.ts'
 
 /** How many connections are kept, where they are. */
 const MAX_KEPT = 64
@@ -22,6 +23,7 @@ const MAX_KEPT = 64
 /** What a sender needs to know. */
 export interface OutboundSettings {
   readonly agent: Agent
+  readonly trust: Trust
   readonly transport: Transport
   readonly limits: BusLimits
   readonly keepConnections: boolean
@@ -153,11 +155,11 @@ export class Outbound {
   }
 
   async #greet(connection: Connection): Promise<FramedStream> {
-    const { agent, limits } = this.#settings
+    const { trust, limits } = this.#settings
     const work = (async () => {
       const stream = new FramedStream(await connection.openStream())
       try {
-        await greet(stream, agent.certificate, connection.remoteKey)
+        await greet(stream, trust, connection.remoteKey)
         return stream
       } catch (error) {
         await stream.abandon()

@@ -18,6 +18,7 @@ import {
 import { ENVELOPE_FRAME_BYTES, encodeFrame } from '../../src/mesh/frame.ts'
 import { FramedStream } from '../../src/mesh/framed-stream.ts'
 import { greet } from '../../src/mesh/handshake.ts'
+import { Trust } from '../../src/mesh/trust.ts'
 
 /** A bus and what it said. */
 export interface NotedBus {
@@ -78,7 +79,7 @@ export class RawPeer {
   /** An honest handshake, and then these bytes. */
   async sendBytes(connection: Connection, bytes: Uint8Array): Promise<void> {
     const stream = new FramedStream(await connection.openStream())
-    await greet(stream, this.agent.certificate, connection.remoteKey)
+    await greet(stream, new Trust(this.agent.certificate), connection.remoteKey)
     await stream.write(bytes)
     await stream.finish()
     await stream.abandon()

@@ -1,0 +1,57 @@
+/**
+ * Whom an agent talks with: agents of its own user, whose certificates verify, each under the
+ * key that its connection proved.
+ *
+ * Certificates that verified are remembered, in a bounded number, since a peer shows the same one
+ * with every message.
+ *
+ * @module
+ */
+import type { Certificate } from './certificate.ts'
+import { BadCertChainError, DifferentUserError, HandshakeError, MeshError } from './errors.ts'
+
+/** How many certificates are remembered. */
+const CAPACITY = 256
+
+/** One agent's view of the others. */
+export class Trust {
+  /** The agent's own certificate. */
+  readonly own: Certificate
+  /** The JSON of what verified, which is all that verification looks at. */
+  readonly #verified = new Set<string>()
+
+  constructor(own: Certificate) {
+    this.own = own
+  }
+
+  /** As {@link Certificate.verify} without a generation, but once for each certificate. */
+  verify(certificate: Certificate): void {
+    const json = certificate.toJson()
+    if (this.#verified.has(json)) return
+    certificate.verify()
+    const [oldest] = this.#verified
+    if (this.#verified.size === CAPACITY && oldest !== undefined) this.#verified.delete(oldest)
+    this.#verified.add(json)
+  }
+
+  /**
+   * Whether a peer that shows this certificate may talk with us.
+   * @throws BadCertChainError, DifferentUserError, HandshakeError when it is another's.
+   */
+  check(certificate: Certificate, remoteKey: Uint8Array): void {
+    try {
+      this.verify(certificate)
+    } catch (cause) {
+      if (!(cause instanceof MeshError)) throw cause
+      throw new BadCertChainError(`the peer's certificate does not verify: ${cause.message}`, {
+        cause,
+      })
+    }
+    if (!certificate.user.equals(this.own.user)) throw new DifferentUserError(certificate.user)
+    if (Buffer.compare(certificate.agentKey, remoteKey) !== 0) {
+      throw new HandshakeError(
+        `the peer shows the certificate of ${certificate.agent.short()}, whose key it does not hold`,
+      )
+    }
+  }
+}
