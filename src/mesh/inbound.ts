@@ -6,6 +6,7 @@
  * @module
  */
 import type { BusMessage } from './bus-message.ts'
+import type { Certificate } from './certificate.ts'
 import { within } from './deadline.ts'
 import { Envelope } from './envelope.ts'
 import { MeshError, MeshTimeoutError, PeerClosedError } from './errors.ts'
@@ -40,6 +41,7 @@ export interface InboundSettings {
 export class Inbound {
   readonly #settings: InboundSettings
   readonly #open = new Set<Connection>()
+  readonly #turns = new Map<string, Promise<void>>()
   readonly #accepting: Promise<void>
 
   constructor(settings: InboundSettings) {
@@ -111,13 +113,37 @@ export class Inbound {
       const greeting = welcome(framed, trust, connection.remoteKey)
       const carrier = await within('the handshake', limits.handshakeTimeoutMs, greeting, giveUp)
       onTrust()
-      const reading = framed.readFrame(limits.maxEnvelopeBytes)
-      const json = await within('the envelope', limits.envelopeTimeoutMs, reading, giveUp)
-      if (json === undefined) throw new PeerClosedError('the peer sent no envelope')
-      const envelope = Envelope.fromJson(json)
-      onArrival({ envelope, message: inbox.admit(envelope, carrier), connection })
+      await this.#inTurn(carrier, async (earlier) => {
+        const reading = framed.readFrame(limits.maxEnvelopeBytes)
+        const json = await within('the envelope', limits.envelopeTimeoutMs, reading, giveUp)
+        if (json === undefined) throw new PeerClosedError('the peer sent no envelope')
+        const envelope = Envelope.fromJson(json)
+        await earlier
+        onArrival({ envelope, message: inbox.admit(envelope, carrier), connection })
+      })
     } finally {
       await framed.abandon()
+    }
+  }
+
+  /**
+   * A sender that has handed over one envelope sends the next on a connection of its own. A short
+   * one must not overtake a long one, which would then come with too low a number: both are read
+   * at once, and admitted in the order of their handshakes.
+   */
+  async #inTurn(
+    carrier: Certificate,
+    work: (earlier: Promise<void> | undefined) => Promise<void>,
+  ): Promise<void> {
+    const name = carrier.agent.toHex()
+    const earlier = this.#turns.get(name)
+    const { promise: turn, resolve: done } = Promise.withResolvers<void>()
+    this.#turns.set(name, turn)
+    try {
+      await work(earlier)
+    } finally {
+      done()
+      if (this.#turns.get(name) === turn) this.#turns.delete(name)
     }
   }
 

@@ -227,6 +227,23 @@ test('one byte at a time is no way to stay', async (t) => {
   assert.deepEqual(here.refused, ['MESH_TIMEOUT'])
 })
 
+test('a short envelope does not overtake a long one of the same sender', async (t) => {
+  const here = scene(t, { envelopeTimeoutMs: 500 })
+  const { agent } = here.raw
+  const long = encodeFrame(envelope(agent, 1n, 'long').toJson(), ENVELOPE_FRAME_BYTES)
+  const slow = new FramedStream(await (await here.raw.dial(here.bus.peer)).openStream())
+  await slow.write(helloFrame(agent.certificate))
+  await slow.readFrame(HANDSHAKE_FRAME_BYTES)
+  await slow.write(long.subarray(0, 1_000))
+  await here.raw.sendEnvelope(await here.raw.dial(here.bus.peer), envelope(agent, 2n, 'short'))
+  await stillHears(t, here)
+  assert.deepEqual(here.told, ['honest'])
+  await slow.write(long.subarray(1_000))
+  while (here.told.length < 3) await new Promise((done) => setImmediate(done))
+  assert.deepEqual(here.told, ['honest', 'long', 'short'])
+  assert.deepEqual(here.refused, [])
+})
+
 test('a row of failures ends a connection, though one failure does not', async (t) => {
   const here = scene(t)
   const connection = await here.raw.dial(here.bus.peer)
