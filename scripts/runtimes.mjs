@@ -1,5 +1,6 @@
-// Runs the tests of the core and the suite on Node 26, Bun and Deno, each from npm, without
-// install scripts. A runtime that cannot be had is skipped, and the reason said.
+// Runs the tests of the core and the suite, the latter on Postgres as well, on Node 26, Bun and
+// Deno, each from npm, without install scripts. A runtime that cannot be had is skipped, and the
+// reason said.
 import { spawnSync } from 'node:child_process'
 import { existsSync, globSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
@@ -11,6 +12,8 @@ const onlyNode = ['processes', 'readme', 'architecture']
 const core = globSync('test/*.test.ts').filter(
   (file) => !onlyNode.some((name) => file.includes(name)),
 )
+const postgres = ['test/postgres/smoke.test.ts', 'test/postgres/conformance.test.ts']
+const files = [...core, ...postgres]
 
 const runtimes = [
   {
@@ -34,14 +37,14 @@ const runtimes = [
       'test',
       `--conditions=${condition}`,
       '--timeout=170000',
-      ...core.map((file) => `./${file}`),
+      ...files.map((file) => `./${file}`),
     ],
   },
   {
     name: 'Deno 2.9',
     package: '@deno/linux-x64-glibc@2.9.6',
     binary: 'node_modules/@deno/linux-x64-glibc/deno',
-    args: ['test', '-A', '--no-check', '--no-lock', ...core],
+    args: ['test', '-A', '--no-check', '--no-lock', ...files],
     env: { DENO_CONDITIONS: condition },
   },
 ]
