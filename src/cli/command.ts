@@ -23,6 +23,8 @@ interface Invocation {
   /** The positional arguments after the store. */
   readonly args: readonly string[]
   readonly options: Readonly<Record<string, string | boolean | undefined>>
+  /** Options that may be given several times. */
+  readonly lists: Readonly<Record<string, readonly string[]>>
   readonly out: Output
 }
 
@@ -31,7 +33,7 @@ export interface Command {
   readonly summary: string
   /** The arguments after the store, for the usage line: `<required>` and `[optional]`. */
   readonly args: readonly string[]
-  /** False for a command that makes its own store. */
+  /** False for a command that makes its own store, or needs none. */
   readonly takesStore?: boolean
   readonly options: ParseArgsOptionsConfig
   /** Help on each option, in the order in which it is shown. */
@@ -82,7 +84,7 @@ export function takeStore(
   const usage = `usage: ${usageLine(name, command)}`
   if (command.takesStore === false) {
     if (positionals.length > most) throw new UsageError(`too many arguments; ${usage}`)
-    return { store: '', args: positionals }
+    return { store: option ?? '', args: positionals }
   }
   const named = preset !== undefined && preset !== ''
   const hasOwn = option === undefined && (!named || positionals.length > most)

@@ -14,6 +14,7 @@ import { generations } from './generation.ts'
 import { heads, streams } from './heads.ts'
 import { info } from './info.ts'
 import { log } from './log.ts'
+import { meshes } from './mesh.ts'
 import { migrate } from './migrate.ts'
 import { Output } from './output.ts'
 import { tail } from './tail.ts'
@@ -28,13 +29,23 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   heads,
   streams,
   verify,
-  'generation get': generations.get as Command,
-  'generation bump': generations.bump as Command,
-  'generation set': generations.set as Command,
+  ...grouped('generation', generations),
   import: importCommand,
   export: exportCommand,
   info,
   migrate,
+  ...grouped('mesh', meshes),
+}
+/** Commands of two words. */
+const GROUPS = ['generation', 'mesh']
+
+function grouped(
+  group: string,
+  actions: Readonly<Record<string, Command>>,
+): Record<string, Command> {
+  return Object.fromEntries(
+    Object.entries(actions).map(([action, command]) => [`${group} ${action}`, command]),
+  )
 }
 
 const EXIT = { done: 0, fault: 1, usage: 2, failed: 3 } as const
@@ -64,9 +75,9 @@ async function main(argv: readonly string[], out: Output): Promise<void> {
     out.line(overview())
     return
   }
-  const isGroup = first === 'generation'
+  const isGroup = GROUPS.includes(first)
   if (isGroup && (second === undefined || second === '--help' || second === '-h')) {
-    out.line(overview('generation'))
+    out.line(overview(`${first} `))
     return
   }
   const name = isGroup ? `${first} ${second}` : first
@@ -88,8 +99,13 @@ async function main(argv: readonly string[], out: Output): Promise<void> {
     positionals,
     typeof option === 'string' ? option : undefined,
   )
-  const options = values as Readonly<Record<string, string | boolean | undefined>>
-  await command.run({ store, args, options, out })
+  const options: Record<string, string | boolean | undefined> = {}
+  const lists: Record<string, string[]> = {}
+  for (const [key, value] of Object.entries(values)) {
+    if (Array.isArray(value)) lists[key] = value.map(String)
+    else if (typeof value === 'string' || typeof value === 'boolean') options[key] = value
+  }
+  await command.run({ store, args, options, lists, out })
 }
 
 function statusOf(error: unknown): number {

@@ -79,7 +79,7 @@ export class MeshBell implements Disposable {
       const name = fingerprintOf(peer).toHex()
       let lane = this.#lanes.get(name)
       if (lane === undefined) {
-        lane = { waiting: new Map(), isSending: false }
+        lane = { waiting: new Map(), sending: undefined }
         this.#lanes.set(name, lane)
       }
       // Behind the others, where it was told again meanwhile.
@@ -87,7 +87,7 @@ export class MeshBell implements Disposable {
       lane.waiting.set(key, { topic, body })
       const [oldest] = lane.waiting.keys()
       if (lane.waiting.size > MOST_WAITING && oldest !== undefined) lane.waiting.delete(oldest)
-      if (!lane.isSending) void this.#send(name, lane, peer)
+      lane.sending ??= this.#send(name, lane, peer)
     }
   }
 
@@ -106,6 +106,11 @@ export class MeshBell implements Disposable {
     }
   }
 
+  /** Resolves when nobody is being told any more: everybody was, or could not be. */
+  async idle(): Promise<void> {
+    while (this.#lanes.size > 0) await Promise.all([...this.#lanes.values()].map((l) => l.sending))
+  }
+
   /** Hear and tell no more; what is being sent is sent. The bus stays open. */
   close(): void {
     for (const leave of this.#leave.splice(0)) leave()
@@ -118,7 +123,6 @@ export class MeshBell implements Disposable {
   }
 
   async #send(name: string, lane: Lane, peer: Peer): Promise<void> {
-    lane.isSending = true
     for (const [key, { topic, body }] of lane.waiting) {
       lane.waiting.delete(key)
       try {
@@ -130,7 +134,7 @@ export class MeshBell implements Disposable {
         this.#options.onUnreached?.(error, peer)
       }
     }
-    lane.isSending = false
+    lane.sending = undefined
     if (this.#lanes.get(name) === lane) this.#lanes.delete(name)
   }
 
@@ -149,5 +153,5 @@ export class MeshBell implements Disposable {
 /** What is to be told to one peer. Insertion order is that of the telling. */
 interface Lane {
   readonly waiting: Map<string, { readonly topic: string; readonly body: Uint8Array }>
-  isSending: boolean
+  sending: Promise<void> | undefined
 }

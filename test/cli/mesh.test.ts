@@ -1,0 +1,132 @@
+/** `agent-store mesh`, run as a user runs it: real keys, real processes, QUIC on loopback. */
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import fs from 'node:fs'
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { SqliteBackend, WriterLog } from 'agent-store'
+import { parsePeer, readKeyFile } from 'agent-store/mesh'
+import { temporaryFolder } from '../support.ts'
+
+const main = join(import.meta.dirname, '..', '..', 'src', 'cli', 'main.ts')
+
+function hasIroh(): boolean {
+  try {
+    createRequire(import.meta.url)('@number0/iroh/index.js')
+    return true
+  } catch {
+    return false
+  }
+}
+const skip = !hasIroh() && '@number0/iroh is not installed, or has no binary for this machine'
+
+/** A user's home, with a key or not, and the command line in it. */
+function home(t: TestContext) {
+  const folder = temporaryFolder(t)
+  const env = { ...process.env, AMESH_HOME: folder, AGENT_STORE: '' }
+  const start = (...args: string[]) => {
+    const child = spawn(process.execPath, [main, 'mesh', ...args], { env, cwd: folder })
+    t.after(() => child.kill('SIGKILL'))
+    let said = ''
+    let complaints = ''
+    child.stdout.on('data', (chunk) => {
+      said += String(chunk)
+    })
+    child.stderr.on('data', (chunk) => {
+      complaints += String(chunk)
+    })
+    const ended = once(child, 'close').then(([code]: unknown[]) => ({ code, said, complaints }))
+    const line = async (number: number) => {
+      const signal = AbortSignal.timeout(20_000)
+      while (said.split('\n').length <= number) {
+        const more = once(child.stdout, 'data', { signal }).then(() => true)
+        const goesOn = await Promise.race([more.catch(() => false), ended.then(() => false)])
+        assert.ok(goesOn || said.split('\n').length > number, said + complaints)
+      }
+      return said.split('\n')[number - 1] ?? ''
+    }
+    return { child, ended, line }
+  }
+  return { folder, start, run: (...args: string[]) => start(...args).ended }
+}
+
+test('keygen makes the key once, and whoami shows whose it is', async (t) => {
+  const { folder, run } = home(t)
+  const missing = await run('whoami')
+  assert.equal(missing.code, 3)
+  assert.match(missing.complaints, /cannot read the key file .*user\.key/)
+  const made = await run('keygen')
+  assert.equal(made.code, 0)
+  const path = join(folder, 'user.key')
+  const { fingerprint } = readKeyFile(path)
+  assert.equal(made.said, `${fingerprint.toHex()}  ${path}\n`)
+  assert.equal(fs.statSync(path).mode & 0o777, 0o600)
+  assert.equal((await run('whoami')).said, made.said)
+  const again = await run('keygen')
+  assert.equal(again.code, 3)
+  assert.match(again.complaints, /cannot write a new key file/)
+  const other = await run('keygen', '--key', join(folder, 'other.key'))
+  assert.notEqual(other.said.slice(0, 64), made.said.slice(0, 64))
+})
+
+test('what is missing is said with the way out', async (t) => {
+  const { run, folder } = home(t)
+  await run('keygen')
+  const store = join(folder, 'store.db')
+  SqliteBackend.open(store).close()
+  assert.match((await run('ring', store)).complaints, /nobody to tell; name somebody by --peer/)
+  const wrong = await run('ring', store, '--peer', 'somebody')
+  assert.equal(wrong.code, 2)
+  assert.match(wrong.complaints, /peer must be <64 hex digits>@<ip>:<port>, got "somebody"/)
+})
+
+test('ring tells what listen shows: heads at first, then each commit', { skip }, async (t) => {
+  const { folder, start, run } = home(t)
+  await run('keygen')
+  const store = join(folder, 'store.db')
+  using db = SqliteBackend.open(store)
+  WriterLog.ensureSchema(db)
+  WriterLog.appendMany(db, 'conv:1', 'alice', ['one', 'two'])
+  const loopback = ['--listen', '127.0.0.1:0,[::1]:0']
+  const listener = start('listen', '--count', '3', ...loopback)
+  const following = start('listen', '--store', store, '--json', '--count', '4', ...loopback)
+  const peer = /^listening as (\S+)$/.exec(await listener.line(1))?.[1] ?? assert.fail()
+  const { peer: other } = JSON.parse(await following.line(1)) as { peer: string }
+  assert.equal(parsePeer(peer).publicKey.length, 32)
+  await following.line(3)
+
+  const ring = start('ring', store, '--follow', '--peer', peer, '--peer', other, ...loopback)
+  assert.match(await listener.line(2), /^conv:1 {2}alice {2}2 {2}[0-9a-f]{12}$/)
+  WriterLog.append(db, 'conv:2', 'bob', 'hello')
+  assert.match(await listener.line(3), /^conv:2 {2}bob {2}1 {2}[0-9a-f]{12}$/)
+  WriterLog.append(db, 'conv:1', 'alice', 'three')
+  const heard = await listener.ended
+  assert.equal(heard.code, 0, heard.complaints)
+  const followed = await following.ended
+  assert.equal(followed.code, 0, followed.complaints)
+  const seqs = followed.said
+    .split('\n')
+    .slice(1, -1)
+    .map((line) => JSON.parse(line).seq)
+  assert.deepEqual(seqs, ['1', '2', '1', '3'])
+  ring.child.kill('SIGINT')
+  await ring.ended
+})
+
+test('a peer of another team is not told, and that is said', { skip }, async (t) => {
+  const [ours, theirs] = [home(t), home(t)]
+  await ours.run('keygen')
+  await theirs.run('keygen')
+  const store = join(ours.folder, 'store.db')
+  using db = SqliteBackend.open(store)
+  WriterLog.ensureSchema(db)
+  WriterLog.append(db, 's', 'a', 'x')
+  const listener = theirs.start('listen', '--listen', '127.0.0.1:0,[::1]:0')
+  const peer = /^listening as (\S+)$/.exec(await listener.line(1))?.[1] ?? assert.fail()
+  const rung = await ours.run('ring', store, '--peer', peer, '--listen', '127.0.0.1:0,[::1]:0')
+  assert.equal(rung.code, 3)
+  assert.match(rung.complaints, /another user|different user|team/i)
+  assert.match(rung.complaints, /bells that did not reach their peer: 1/)
+})
