@@ -1,7 +1,7 @@
 /** An append whose answer is lost is found out about by the next, and stored once. */
 import assert from 'node:assert/strict'
 import { after, suite, type TestContext, test } from 'node:test'
-import { ConnectionError, DeadlineError, InDoubtError, WriterLog } from 'agent-store'
+import { ConnectionError, InDoubtError, WriterLog } from 'agent-store'
 import { PgBackend } from 'agent-store/postgres'
 import { emptyPlace } from './database.ts'
 import { errorOf } from './meanwhile.ts'
@@ -27,7 +27,7 @@ function startPlace(t: TestContext): Place {
   const proxy = startProxy(server.port)
   t.after(() => proxy[Symbol.dispose]())
   const url = proxy.url(server.url())
-  const db = PgBackend.connect({ ...place, url, reconnect: true, connectTimeoutMs: 1000 })
+  const db = PgBackend.connect({ ...place, url, reconnect: true })
   t.after(() => db.close())
   const rival = PgBackend.connect(place)
   t.after(() => rival.close())
@@ -57,16 +57,15 @@ suite('an append in doubt', { skip: withoutServer() }, () => {
   test('is still one while no server can be asked', (t) => {
     const { db, proxy } = startPlace(t)
     WriterLog.append(db, ...LOG, 'first')
-    const again = (cause: typeof ConnectionError | typeof DeadlineError) => {
+    for (const plan of [
+      { fault: { kind: 'swallow' }, containing: 'again' },
+      { fault: { kind: 'lose' } },
+    ] as const) {
+      proxy.set(plan)
       const error = errorOf(() => WriterLog.append(db, ...LOG, 'again'))
-      assert.ok(error instanceof InDoubtError && error.cause instanceof cause, String(error))
+      assert.ok(error instanceof InDoubtError, String(error))
+      assert.ok(error.cause instanceof ConnectionError, String(error.cause))
     }
-    proxy.set({ fault: { kind: 'swallow' }, containing: 'again' })
-    again(ConnectionError)
-    proxy.set({ fault: { kind: 'lose' } })
-    again(ConnectionError)
-    proxy.set({ fault: { kind: 'silence', towards: 'server' } })
-    again(DeadlineError)
     proxy.set({ fault: { kind: 'pass' } })
     assert.equal(WriterLog.append(db, ...LOG, 'again').seq, 2n)
     assert.deepEqual(payloads(db), ['first', 'again'])
