@@ -31,12 +31,16 @@ interface Change {
   readonly commission?: (commission: Commission) => void
 }
 
+/** The end of the changed worker that was started last. */
+let ended: Promise<unknown> | undefined
+
 /** Connect by a new worker, which is changed. */
 function connectWith({ more = '', options, commission }: Change, to: PgOptions): PgBackend {
   const { Worker } = threads
   const Changed = class extends Worker {
     constructor(source: string | URL, given: WorkerOptions = {}) {
       super(source + more, { ...given, ...options })
+      ended = once(this, 'exit').catch(() => undefined)
     }
 
     override postMessage(message: Commission, transfer: Transferable[]): void {
@@ -101,9 +105,10 @@ for (const { what, fault, options, late = false } of FAULTS) {
   })
 
   test(`a worker that ${what} between two calls leaves no doubt`, { skip: simulated }, async () => {
-    using db = faulty(fault, options)
+    using db = faulty(fault, options, 400)
     db.query('SELECT 1 AS harm')
-    await new Promise((resolve) => setTimeout(resolve, 500))
+    if (what === 'hangs') await new Promise((resolve) => setTimeout(resolve, 500))
+    else await ended
     const error = errorOf(() => db.exec('DEALLOCATE ALL'))
     if (what === 'hangs') assert.ok(error instanceof DeadlineError, String(error))
     else assert.ok(error instanceof ConnectionError, String(error))

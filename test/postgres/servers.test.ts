@@ -80,20 +80,21 @@ describe('a server', { skip: withoutServer() }, () => {
     }
   })
 
-  for (const { what, answer, says } of [
-    { what: 'says nothing', answer: '', says: undefined },
+  for (const { what, answer, andEnds = false, says } of [
     { what: 'is none', answer: 'HTTP/1.1 400 Bad Request\r\n\r\n', says: /"H" claims/ },
-    { what: 'hangs up', answer: '', says: /closed/ },
+    { what: 'hangs up', answer: '', andEnds: true, says: /closed/ },
   ]) {
     test(`that ${what} is a typed error`, async (t) => {
-      const andEnds = what === 'hangs up' ? { andEnds: true } : {}
-      const port = String(await startImpostor(t, { answer, ...andEnds }))
-      const options = { url: url((to) => Object.assign(to, { port })), connectTimeoutMs: 300 }
-      if (says === undefined) {
-        assert.throws(() => PgBackend.connect(options), DeadlineError)
-      } else assert.match(refusal(options).message, says)
+      const port = String(await startImpostor(t, { answer, andEnds }))
+      assert.match(refusal(url((to) => Object.assign(to, { port }))).message, says)
     })
   }
+
+  test('that says nothing is a typed error at the deadline', async (t) => {
+    const port = String(await startImpostor(t, { answer: '' }))
+    const silent = { url: url((to) => Object.assign(to, { port })), connectTimeoutMs: 300 }
+    assert.throws(() => PgBackend.connect(silent), DeadlineError)
+  })
 
   test('of another encoding than UTF-8, or with other strings, is refused', () => {
     using db = PgBackend.connect(server.url())
