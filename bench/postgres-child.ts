@@ -2,9 +2,10 @@
 import { chainHash, type Head, WriterLog } from 'agent-store'
 import { PgBackend } from 'agent-store/postgres'
 
-const [, , kind, url = '', writer = '', runMs = '1000'] = process.argv
+const [, , kind, url = '', writer = '', runMs = '1000', commit = 'on'] = process.argv
 const payload = new Uint8Array(256).fill(97)
 using db = PgBackend.connect(url)
+db.query("SELECT set_config('synchronous_commit', ?, false)", [commit])
 
 /** What the guarded statement replaces: two round trips. */
 function readThenInsert(): void {

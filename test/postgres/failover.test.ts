@@ -1,51 +1,30 @@
 /**
  * Failovers: nothing that was acknowledged is lost, and nothing is stored twice.
  *
- * `npm test` runs one on each of two servers; `npm run test:failover` runs 50, which takes some
- * minutes, and prints a table of them. `FAILOVERS` sets how many.
+ * `npm test` runs one on each of two servers. `npm run test:failover` runs 50 on each, which
+ * takes some ten minutes, and keeps their log in `docs/failover-run.md`. `FAILOVERS` sets how
+ * many, `PG_ALL` that it is as many on each server, `FAILOVER_LOG` the file to keep the log in.
  *
  * @module
  */
 import assert from 'node:assert/strict'
+import { writeFileSync } from 'node:fs'
 import { suite, type TestContext, test } from 'node:test'
 import { ConnectionError, InDoubtError, WriterLog } from 'agent-store'
 import { PgBackend, type PgOptions } from 'agent-store/postgres'
 import { temporaryFolder } from '../support.ts'
 import { examine, failOver, optionsFor, type Round, startClient } from './failover.ts'
 import { STREAM } from './failover-client.ts'
+import { failoverLog, summary } from './failover-log.ts'
 import { findServers } from './installation.ts'
 import { waitUntil } from './process-table.ts'
 import { type Server, startServer, withoutServer } from './server.ts'
 import { startStandby } from './standby.ts'
 
-const FAILOVERS = Number(process.env.FAILOVERS ?? 2)
 const installations = findServers()
+const FAILOVERS =
+  Number(process.env.FAILOVERS ?? 2) * (process.env.PG_ALL === undefined ? 1 : installations.length)
 const NO_STANDBY = "synchronous_standby_names = 'gone'"
-
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0
-}
-
-function summary(rounds: readonly Round[]): string[] {
-  const row = (cells: readonly (string | number)[]) => `| ${cells.join(' | ')} |`
-  const whole = (values: readonly number[]) => [median(values), Math.max(...values)].map(Math.round)
-  const total = (count: (round: Round) => number) =>
-    rounds.reduce((sum, round) => sum + count(round), 0)
-  const outages = rounds.flatMap(({ outagesMs }) => outagesMs)
-  const promotions = rounds.map(({ promotionMs }) => promotionMs)
-  const late = total(({ checkpointTimeline }) => (checkpointTimeline === 1 ? 1 : 0))
-  return [
-    '| round | PostgreSQL | acknowledged | lost | twice | outage ms: median, worst | promotion ms |',
-    '|---|---|---|---|---|---|---|',
-    ...rounds.map(({ version, acknowledged, lost, twice, outagesMs, promotionMs }, i) =>
-      row([i + 1, version, acknowledged, lost, twice, whole(outagesMs).join(', '), promotionMs]),
-    ),
-    `${total(({ acknowledged }) => acknowledged)} acknowledged, ${total(({ lost }) => lost)} lost, ` +
-      `${total(({ twice }) => twice)} twice; median and worst: outage ${whole(outages).join(', ')} ms, ` +
-      `promotion ${whole(promotions).join(', ')} ms; ` +
-      `after ${late} of ${rounds.length} promotions pg_control_checkpoint() still had the old timeline`,
-  ]
-}
 
 function serverFor(t: TestContext, settings: readonly string[]): Server {
   const server = startServer({ fsync: false, settings })
@@ -85,6 +64,8 @@ suite('failover', { skip: withoutServer() }, () => {
       assert.ok(installation !== undefined)
       const round = failOver(installation, (i * 37) % 200)
       rounds.push(round)
+      const log = process.env.FAILOVER_LOG
+      if (log !== undefined) writeFileSync(log, failoverLog(rounds))
       assert.deepEqual({ lost: round.lost, twice: round.twice }, { lost: 0, twice: 0 })
     }
     for (const line of summary(rounds)) t.diagnostic(line)
