@@ -13,6 +13,7 @@ import { fileURLToPath } from 'node:url'
 import { type Backend, ChainBrokenError, Doorbell, Generation, WriterLog } from '../index.ts'
 import { isServerUrl, openStore, PgBackend } from '../postgres/index.ts'
 import { type Command, FoundFault, UsageError } from './command.ts'
+import { hasMesh, wakeByMesh, wakeByStore } from './demo-bells.ts'
 import { count, dim, type Output, printable, strong } from './output.ts'
 import { openForReading, openForWriting, shown } from './store.ts'
 
@@ -39,6 +40,7 @@ export const demo: Command = {
     await fleet(out, store, turns)
     await killed(out, store, turns)
     const stream = ring(out, store)
+    await wake(out, store)
     check(out, store)
     if (isServerUrl(store)) forgeInTransaction(out, store)
     else forgeCopy(out, store)
@@ -136,8 +138,16 @@ function ring(out: Output, store: string): string {
   return WriterLog.streams(db).find((stream) => !stream.startsWith('demo:')) ?? 'demo:supervisor'
 }
 
+async function wake(out: Output, store: string): Promise<void> {
+  step(out, 4, 'two processes wait for each other, and no entry is looked for in vain')
+  await wakeByStore(out, store)
+  if (isServerUrl(store)) return
+  if (hasMesh()) await wakeByMesh(out, store)
+  else out.line(dim('   not over the mesh: @number0/iroh is not installed'))
+}
+
 function check(out: Output, store: string): void {
-  step(out, 4, 'every hash and every link is recomputed')
+  step(out, 5, 'every hash and every link is recomputed')
   using db = openForReading(store)
   const start = performance.now()
   const { logs, entries } = WriterLog.verifyAll(db)
@@ -147,7 +157,7 @@ function check(out: Output, store: string): void {
 }
 
 function forgeCopy(out: Output, file: string): void {
-  step(out, 5, 'a copy is tampered with: one past turn says something else')
+  step(out, 6, 'a copy is tampered with: one past turn says something else')
   const copy = file.replace(/fleet\.db$/, 'forged.db')
   copyFileSync(file, copy)
   using db = openStore(copy)
@@ -155,7 +165,7 @@ function forgeCopy(out: Output, file: string): void {
 }
 
 function forgeInTransaction(out: Output, store: string): void {
-  step(out, 5, 'one past turn is made to say something else, in a transaction that is taken back')
+  step(out, 6, 'one past turn is made to say something else, in a transaction that is taken back')
   using db = openStore(store)
   const taken = new Error('taken back')
   try {

@@ -7,6 +7,9 @@
  * once in each polling interval. However many follow, one of them looks. A bell is only a
  * hint: what was committed is asked of the database.
  *
+ * A file is heard being written to before it is flushed, and a commit is seen after that. So a
+ * ring that nothing is found for is followed by further looks for a moment, ever more seldom.
+ *
  * @module
  */
 import { type Backend, Doorbell, FileReplacedError, StoreError } from '../index.ts'
@@ -24,6 +27,12 @@ export interface Follower {
   trouble(error: StoreError): void
 }
 
+/** For how long a commit is expected behind a ring, in ms. */
+const EXPECTED_MS = 250
+/** How long to wait between two looks for it, in ms, and as a share of how long it was waited. */
+const SOON_MS = 1
+const SHARE = 0.35
+
 const pulses = new WeakMap<Backend, Pulse>()
 
 /** The pulse of a database. */
@@ -36,6 +45,8 @@ export class Pulse {
   #unwatch: (() => void) | undefined
   #timer: NodeJS.Timeout | undefined
   #looking: NodeJS.Immediate | undefined
+  #again: NodeJS.Timeout | undefined
+  #expectedSince: number | undefined
 
   private constructor(db: Backend) {
     this.#db = db
@@ -72,8 +83,10 @@ export class Pulse {
     this.#unwatch = undefined
     clearTimeout(this.#timer)
     clearImmediate(this.#looking)
+    clearTimeout(this.#again)
     this.#timer = undefined
     this.#looking = undefined
+    this.#expectedSince = undefined
   }
 
   /** Somebody says that a log has grown, or that any may have. */
@@ -81,6 +94,7 @@ export class Pulse {
     if (event !== undefined) {
       for (const follower of this.#followers) follower.hear([event])
     } else if (this.#followers.size > 0) {
+      this.#expectedSince = performance.now()
       // However many rings come in one turn of the event loop, one look answers them.
       this.#looking ??= setImmediate(() => this.#look())
     }
@@ -140,6 +154,7 @@ export class Pulse {
       if (!this.#db.inTransaction) {
         const news = this.#changes.look()
         if (news === undefined || news.length > 0) {
+          this.#expectedSince = undefined
           for (const follower of this.#followers) follower.hear(news)
         }
       }
@@ -148,6 +163,17 @@ export class Pulse {
       this.#tellTrouble(error)
     }
     this.#timer?.refresh()
+    this.#lookAgain()
+  }
+
+  #lookAgain(): void {
+    clearTimeout(this.#again)
+    if (this.#expectedSince === undefined) return
+    const waitedMs = performance.now() - this.#expectedSince
+    if (waitedMs > EXPECTED_MS) this.#expectedSince = undefined
+    else {
+      this.#again = setTimeout(() => this.#look(), Math.max(SOON_MS, SHARE * waitedMs)).unref()
+    }
   }
 
   #tellTrouble(error: StoreError): void {

@@ -435,6 +435,7 @@ test('the demo shows a kill without loss, a bell, a verification and a forgery c
   assert.match(shown, /= 22 turns acknowledged, none refused/)
   assert.match(shown, /appends were acknowledged before it died, \d+ are in the store, 0 lost/)
   assert.match(shown, /ding: \(demo:supervisor, supervisor, 1\)/)
+  assert.match(shown, /woken by writes to the file: there and back in [0-9.]+ ms/)
   assert.match(shown, /entries in \d+ logs verified/)
   assert.match(shown, /caught: chain broken on stream "demo:doomed" writer "doomed" at seq 7/)
   const file = /The store is (.*)\n/.exec(shown)?.[1] ?? ''
