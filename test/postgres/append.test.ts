@@ -186,7 +186,7 @@ test(`${LOSSY_APPENDS} appends over a lossy network are all there once, in order
   skip,
 }, (t) => {
   const { proxy, db, witness } = place(t, { deadlineMs: 300 })
-  WriterLog.ensureSchema(db)
+  WriterLog.ensureSchema(witness)
   const plans: readonly Plan[] = [
     { fault: { kind: 'lose' }, everyNth: 17 },
     { fault: { kind: 'silence', towards: 'client' }, nth: 20 },
@@ -220,9 +220,9 @@ test(`${LOSSY_APPENDS} appends over a lossy network are all there once, in order
 test('an answer that never comes is a doubt by the deadline, and a retry ends it', {
   skip,
 }, (t) => {
-  const { proxy, db, witness } = place(t, { deadlineMs: 300 })
-  WriterLog.ensureSchema(db)
-  for (const payload of ['one', 'two']) WriterLog.append(db, 's', 'w', payload)
+  const { proxy, db, witness } = place(t, { deadlineMs: 1000 })
+  WriterLog.ensureSchema(witness)
+  for (const payload of ['one', 'two']) WriterLog.append(witness, 's', 'w', payload)
   proxy.set({ fault: { kind: 'silence', towards: 'client' }, containing: 'mark' })
   const error = errorOf(() => WriterLog.append(db, 's', 'w', 'mark'))
   assert.ok(error instanceof InDoubtError && error.cause instanceof DeadlineError, String(error))
