@@ -2,7 +2,7 @@
  * Failovers: nothing that was acknowledged is lost, and nothing is stored twice.
  *
  * `npm test` runs one on each of two servers. `npm run test:failover` runs 50 on each, which
- * takes some ten minutes, and keeps their log in `docs/failover-run.md`. `FAILOVERS` sets how
+ * takes up to half an hour, and keeps their log in `docs/failover-run.md`. `FAILOVERS` sets how
  * many, `PG_ALL` that it is as many on each server, `FAILOVER_LOG` the file to keep the log in.
  *
  * @module
