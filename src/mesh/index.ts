@@ -8,6 +8,7 @@
  * @module
  */
 export { Agent, type AgentOptions } from './agent.ts'
+export { type AnnouncedPeer, DOORBELL_CAPABILITY } from './announcement.ts'
 export {
   type BusOptions,
   MeshBus,
@@ -48,6 +49,7 @@ export {
 export { type IrohOptions, IrohTransport } from './iroh-transport.ts'
 export { defaultKeyPath, readKeyFile, writeKeyFile } from './key-file.ts'
 export type { BusLimits } from './limits.ts'
+export { type MdnsOptions, MdnsPeers } from './mdns.ts'
 export { MemoryNetwork } from './memory-transport.ts'
 export { MeshBell, type MeshBellOptions } from './mesh-bell.ts'
 export { fingerprintOf, formatPeer, PeerList, type PeerSource, parsePeer } from './peers.ts'
