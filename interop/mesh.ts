@@ -20,6 +20,7 @@ import {
   HandshakeError,
   IrohTransport,
   KeyPair,
+  MdnsPeers,
   MeshBus,
   type MeshError,
   type Peer,
@@ -33,8 +34,10 @@ import { FramedStream } from '../src/mesh/framed-stream.ts'
 import { greet } from '../src/mesh/handshake.ts'
 import { Trust } from '../src/mesh/trust.ts'
 import { buildRust } from './rust.ts'
-import { type Bound, peerOf, RustPeer } from './rust-peer.ts'
+import { type Bound, peerOf, placeOf, RustPeer } from './rust-peer.ts'
 
+/** Where to announce, inside a network of its own. */
+const INTERFACE = process.env.AMESH_INTERFACE
 const LISTEN = ['127.0.0.1:0', '[::1]:0']
 const TOPIC = 'agent-store/doorbell/v1/notes'
 
@@ -98,12 +101,25 @@ class Scene {
   }
 
   /** A bus of ours. */
-  async bus(agent: Agent = Agent.issue(this.user, { role: 'ts' }), more: Partial<BusOptions> = {}) {
-    const transport = await IrohTransport.bind(agent.key, { listen: LISTEN })
+  async bus(
+    agent: Agent = Agent.issue(this.user, { role: 'ts' }),
+    { listen = LISTEN, ...more }: Partial<BusOptions> & { listen?: readonly string[] } = {},
+  ): Promise<MeshBus> {
+    const transport = await IrohTransport.bind(agent.key, { listen })
     const onRejected = (error: MeshError) => void this.errors.push(error)
     const bus = MeshBus.bind({ agent, transport, onRejected, ...more })
     this.#ends.push(() => bus.close())
     return bus
+  }
+
+  /** Agents of the user that announce themselves. */
+  async mdns(): Promise<MdnsPeers> {
+    const peers = await MdnsPeers.open(
+      this.user.fingerprint,
+      INTERFACE === undefined ? {} : { interface: INTERFACE },
+    )
+    this.#ends.push(() => peers.close())
+    return peers
   }
 
   /** An end of ours without a bus. */
@@ -285,7 +301,7 @@ const CASES: Readonly<Record<string, (scene: Scene) => Promise<unknown>>> = {
   },
 
   'requests from there': async (scene) => {
-    if (scene.lane === '0.6.2') return 'not to be had: 0.6.2 finds whom it asks by mDNS alone'
+    if (scene.lane === '0.6.2') return 'in 0.6.2 by name alone: see below'
     const { rust } = await scene.rustBus()
     const bus = await scene.bus()
     bus.handle('echo', ({ body }) => body)
@@ -358,6 +374,33 @@ const CASES: Readonly<Record<string, (scene: Scene) => Promise<unknown>>> = {
     assert.equal(HANDSHAKE_FRAME_BYTES, 16_384)
   },
 
+  'found by multicast DNS, by both; and a goodbye heard by ours': async (scene) => {
+    if (INTERFACE === undefined) return 'skipped: no network of its own to announce in'
+    const { rust, bound } = await scene.rustBus({ announce: true })
+    const agent = Agent.issue(scene.user, { role: 'ts', capabilities: ['agent-store-doorbell'] })
+    const peers = await scene.mdns()
+    const bus = await scene.bus(agent, { peers, listen: ['0.0.0.0:0'] })
+    peers.announce(agent, bus.peer)
+    const fp = agent.fingerprint.toHex()
+    await bus.publish(Fingerprint.fromHex(bound.agent), TOPIC, 'by name')
+    assert.deepEqual((await rust.toldAll(1)).map(String), ['by name'])
+    assert.deepEqual(
+      peers.list().map(({ role, host, capabilities }) => [role, host, capabilities]),
+      [['rust-peer', 'interop', ['agent-store-doorbell']]],
+    )
+    const all = told(bus, 1)
+    await rust.say('publish_fp', { fp, topic: TOPIC, body: '6869' })
+    assert.equal(Buffer.from((await all)[0]?.body ?? []).toString(), 'hi')
+    bus.handle('echo', ({ body }) => body)
+    const place = { fp, ...placeOf(bus.peer) }
+    const answer = await rust.say('request', { ...place, topic: 'echo', body: '6869' })
+    assert.equal(answer.body, '6869')
+    await rust.say('close')
+    for (let i = 0; i < 150 && peers.list().length > 0; i++) await sleep(20)
+    assert.deepEqual(peers.list(), [])
+    return 'asked by name, too'
+  },
+
   'killed while it is sent to: the sender fails in time and goes on': async (scene) => {
     const { rust, bound } = await scene.rustBus()
     const limits = { dialTimeoutMs: 2_000, handshakeTimeoutMs: 1_000, envelopeTimeoutMs: 1_000 }
@@ -418,8 +461,15 @@ for (const [lane, folder, variable] of LANES) {
 }
 if (!isInside) {
   const again = [process.execPath, ...process.execArgv, import.meta.filename]
-  const apart = ['--net', 'sh', '-c', 'ip link set lo up && exec "$@"', 'sh']
-  const canBeApart = spawnSync('unshare', ['--net', 'true']).status === 0
+  const address = '10.91.0.1'
+  const setup = [
+    'ip link set lo up multicast on',
+    `ip addr add ${address}/24 dev lo`,
+    'ip route add 224.0.0.0/4 dev lo',
+  ].join(' && ')
+  const apart = ['--net', 'sh', '-c', `${setup} && exec "$@"`, 'sh']
+  const canBeApart = spawnSync('unshare', ['--net', 'sh', '-c', setup]).status === 0
+  if (canBeApart) environment.AMESH_INTERFACE = address
   const [command = '', ...rest] = canBeApart ? ['unshare', ...apart, ...again] : again
   const { status } = spawnSync(command, rest, { env: environment, stdio: 'inherit' })
   process.exitCode = status ?? 1

@@ -95,7 +95,8 @@ export function peerOf(bound: Bound): Peer {
   }
 }
 
-function placeOf(peer: Peer): { pub: string; addr: string | undefined } {
+/** What a command says of whom to dial. */
+export function placeOf(peer: Peer): { pub: string; addr: string | undefined } {
   return { pub: hex(peer.publicKey), addr: peer.addresses[0] }
 }
 

@@ -117,8 +117,7 @@ export class MdnsCache {
   }
 
   #hearAddress(name: string, address: string, ttl: number): void {
-    // Without its interface a link-local address of IPv6 cannot be dialed.
-    if (/^fe[89ab]/i.test(address)) return
+    if (isLinkLocal(address)) return
     const known = this.#addresses.get(name) ?? new Set()
     if (ttl === 0) known.delete(address)
     else if (known.size < MAX_ADDRESSES) known.add(address)
@@ -137,6 +136,11 @@ export class MdnsCache {
       peer?.user.equals(this.#user) === true && name.startsWith(`am-${peer.agent.short()}.`)
     instance.peer = isOurs ? peer : undefined
   }
+}
+
+/** Whether an address of IPv6 says nothing without its interface, so that it cannot be dialed. */
+export function isLinkLocal(address: string): boolean {
+  return /^fe[89ab]/i.test(address)
 }
 
 function placeOf(data: unknown): { port: number; target: string } | undefined {

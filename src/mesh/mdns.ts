@@ -21,9 +21,9 @@ import {
   SERVICE,
 } from './announcement.ts'
 import { TransportError } from './errors.ts'
-import { type HeardRecord, MdnsCache } from './mdns-cache.ts'
+import { type HeardRecord, isLinkLocal, MdnsCache } from './mdns-cache.ts'
 import type { PeerSource } from './peers.ts'
-import type { Transport } from './transport.ts'
+import type { Peer } from './transport.ts'
 
 /** When the service is asked for, in milliseconds after the start, and then how often. */
 const FIRST_QUERIES_MS = [0, 1_000, 3_000]
@@ -95,12 +95,11 @@ export class MdnsPeers implements PeerSource, AsyncDisposable {
   }
 
   /**
-   * Let others find an agent where `transport` listens, until this is closed. Anybody on the
+   * Let others find an agent on the port of its first address, until this is closed. Anybody on the
    * network reads its fingerprints, role, host and capabilities.
    * @throws RangeError when one of them is too long for DNS, or a capability has a comma.
    */
-  announce(agent: Agent, transport: Transport): void {
-    const [first = ''] = transport.addresses
+  announce(agent: Agent, { addresses: [first = ''] }: Pick<Peer, 'addresses'>): void {
     const port = Number(first.slice(first.lastIndexOf(':') + 1))
     this.#records = announcementRecords(agent, port, ownAddresses(this.#options.interface))
     this.#own = instanceName(agent.fingerprint)
@@ -194,7 +193,7 @@ function ownAddresses(only: string | undefined): string[] {
   return interfaces
     .filter((addresses) => only === undefined || addresses.some(({ address }) => address === only))
     .flat()
-    .filter(({ internal, address }) => !internal && !/^fe[89ab]/i.test(address))
+    .filter(({ internal, address }) => address === only || !(internal || isLinkLocal(address)))
     .map(({ address }) => address)
 }
 
