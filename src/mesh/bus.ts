@@ -97,6 +97,7 @@ export class MeshBus implements AsyncDisposable {
   private constructor(options: BusOptions) {
     const { agent, transport, keepConnections = false, firstSequence = 1n } = options
     checkUint64('firstSequence', firstSequence)
+    if (firstSequence === 0n) throw new RangeError('firstSequence must be from 1, got 0')
     if (Buffer.compare(transport.publicKey, agent.key.publicKey) !== 0) {
       throw new BadSignatureError("the transport is bound with another key than the agent's")
     }

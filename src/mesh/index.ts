@@ -3,7 +3,7 @@
  * certificates and signed envelopes; a bus among the agents of one user; transports under it.
  *
  * This room waits for the network, so it is asynchronous where it does; what encodes and
- * decodes is synchronous. It knows no store.
+ * decodes is synchronous.
  *
  * @module
  */

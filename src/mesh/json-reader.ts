@@ -22,6 +22,7 @@ const BACKSLASH = 0x5c
 const CLOSE_ARRAY = 0x5d
 const OPEN_OBJECT = 0x7b
 const CLOSE_OBJECT = 0x7d
+const NUMBER_BYTES: ReadonlySet<number> = new Set(Buffer.from('-+0123456789.eE'))
 
 /** Reads one JSON document from the left to the right. Every failure is an {@link EncodingError}. */
 export class JsonReader {
@@ -229,7 +230,7 @@ export class JsonReader {
 
   #skipNumber(): void {
     const start = this.#at
-    while (/[-+0-9.eE]/.test(String.fromCharCode(this.#bytes[this.#at] ?? 0))) this.#at++
+    while (NUMBER_BYTES.has(this.#bytes[this.#at] ?? 0)) this.#at++
     const text = decoder.decode(this.#bytes.subarray(start, this.#at))
     if (!/^-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?$/.test(text)) this.fail('expected a value')
   }

@@ -36,6 +36,8 @@ const ANSWER_EVERY_MS = 250
 export interface MdnsOptions {
   /** The address of the interface to use. Default: the system's choice for multicast. */
   readonly interface?: string
+  /** List those alone that announce this. Any is found by its fingerprint. Default: list all. */
+  readonly capability?: string
   /** Called when the list may have changed. */
   readonly onChange?: () => void
 }
@@ -109,7 +111,7 @@ export class MdnsPeers implements PeerSource, AsyncDisposable {
 
   /** The agent, when it is announced or as soon as it is; `undefined` when the search is given up. */
   resolve(agent: Fingerprint, signal: AbortSignal): Promise<AnnouncedPeer | undefined> {
-    const find = () => this.list().find((peer) => peer.agent.equals(agent))
+    const find = () => this.#cache.list().find((peer) => peer.agent.equals(agent))
     return new Promise((resolve) => {
       const look = () => {
         const found = find()
@@ -127,7 +129,11 @@ export class MdnsPeers implements PeerSource, AsyncDisposable {
 
   /** Every agent of the user that announces itself, without our own. */
   list(): readonly AnnouncedPeer[] {
-    return this.#cache.list().filter(({ agent }) => instanceName(agent) !== this.#own)
+    const { capability } = this.#options
+    return this.#cache
+      .list()
+      .filter(({ agent }) => instanceName(agent) !== this.#own)
+      .filter(({ capabilities }) => capability === undefined || capabilities.includes(capability))
   }
 
   /** Take our announcement back, and listen no more. Does nothing the second time. */

@@ -29,6 +29,8 @@ export class Trust {
     const json = certificate.toJson()
     if (this.#verified.has(json)) return
     certificate.verify()
+    // Strangers, who are turned away, must not push out the team.
+    if (!certificate.user.equals(this.own.user)) return
     const [oldest] = this.#verified
     if (this.#verified.size === CAPACITY && oldest !== undefined) this.#verified.delete(oldest)
     this.#verified.add(json)

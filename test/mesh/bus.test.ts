@@ -347,9 +347,8 @@ test('wrong arguments are named', (t) => {
   ] as const) {
     assert.throws(() => MeshBus.bind({ agent, transport, limits }), message)
   }
-  assert.throws(
-    () => MeshBus.bind({ agent, transport, firstSequence: -1n }),
-    /^RangeError: firstSequence/,
-  )
+  for (const firstSequence of [-1n, 0n, 2n ** 64n]) {
+    assert.throws(() => MeshBus.bind({ agent, transport, firstSequence }), /^RangeError: firstSeq/)
+  }
   assert.ok(KeyPair.generate().fingerprint instanceof Fingerprint)
 })

@@ -207,6 +207,8 @@ if (isInside) {
     const transport = await IrohTransport.bind(agent.key)
     const peers = await MdnsPeers.open(key.fingerprint, { interface: ADDRESS })
     t.after(() => peers.close())
+    const others = await MdnsPeers.open(key.fingerprint, { interface: ADDRESS, capability: 'c' })
+    t.after(() => others.close())
     const bus = MeshBus.bind({ agent, transport, peers, limits: { resolveTimeoutMs: 3_000 } })
     t.after(() => bus.close())
     peers.announce(agent, transport)
@@ -222,6 +224,9 @@ if (isInside) {
       peers.list().map(({ role, capabilities }) => [role, capabilities]),
       [['child', ['a', 'b']]],
     )
+
+    assert.ok(await others.resolve(other, AbortSignal.timeout(3_000)))
+    assert.deepEqual(others.list(), [])
 
     child.disconnect()
     await once(child, 'exit')
