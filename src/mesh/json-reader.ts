@@ -220,9 +220,9 @@ export class JsonReader {
   #skipString(): void {
     const raw = this.#rawString()
     // The bytes stand for themselves here: only escapes and control characters can be wrong.
-    const text = Buffer.from(raw.buffer, raw.byteOffset, raw.length).toString('latin1')
+    if (raw.every((byte) => byte >= 0x20 && byte !== BACKSLASH)) return
     try {
-      JSON.parse(text)
+      JSON.parse(Buffer.from(raw.buffer, raw.byteOffset, raw.length).toString('latin1'))
     } catch {
       this.fail('expected a string')
     }
