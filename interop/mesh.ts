@@ -374,7 +374,7 @@ const CASES: Readonly<Record<string, (scene: Scene) => Promise<unknown>>> = {
     assert.equal(HANDSHAKE_FRAME_BYTES, 16_384)
   },
 
-  'found by multicast DNS, by both; and a goodbye heard by ours': async (scene) => {
+  'found by multicast DNS, by both; goodbyes heard by both; found again': async (scene) => {
     if (INTERFACE === undefined) return 'skipped: no network of its own to announce in'
     const { rust, bound } = await scene.rustBus({ announce: true })
     const agent = Agent.issue(scene.user, { role: 'ts', capabilities: ['agent-store-doorbell'] })
@@ -398,6 +398,14 @@ const CASES: Readonly<Record<string, (scene: Scene) => Promise<unknown>>> = {
     await rust.say('close')
     for (let i = 0; i < 150 && peers.list().length > 0; i++) await sleep(20)
     assert.deepEqual(peers.list(), [])
+    const again = await scene.rustBus({ announce: true })
+    await bus.publish(Fingerprint.fromHex(again.bound.agent), TOPIC, 'found again')
+    assert.deepEqual((await again.rust.toldAll(1)).map(String), ['found again'])
+    await again.rust.say('publish_fp', { fp, topic: TOPIC, body: '' })
+    await peers.close()
+    await sleep(1_500)
+    const gone = again.rust.say('publish_fp', { fp, topic: TOPIC, body: '' })
+    await assert.rejects(gone, /not announced/)
     return 'asked by name, too'
   },
 

@@ -10,6 +10,7 @@ import { KEYS } from './support.ts'
 
 const CODES: Readonly<Record<string, string>> = {
   BacklogError: 'MESH_BACKLOG',
+  BadBellError: 'MESH_BAD_BELL',
   BadBusMessageError: 'MESH_BAD_BUS_MESSAGE',
   BadCertChainError: 'MESH_BAD_CERT_CHAIN',
   BadSequenceError: 'MESH_BAD_SEQUENCE',
