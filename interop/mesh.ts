@@ -3,18 +3,20 @@
  * ways, and what each side refuses, over QUIC on loopback.
  */
 import assert from 'node:assert/strict'
-import { spawnSync } from 'node:child_process'
+import { execFile, execFileSync, spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import { Fingerprint } from 'agent-store'
 import {
   Agent,
   type BusOptions,
   type Delivery,
   DifferentUserError,
+  defaultKeyPath,
   Envelope,
   FrameError,
   HandshakeError,
@@ -96,6 +98,11 @@ class Scene {
     return readKeyFile(this.keyFile)
   }
 
+  /** A folder that is not there yet. */
+  home(): string {
+    return join(this.#folder, `home-${randomBytes(4).toString('hex')}`)
+  }
+
   otherKeyFile(): string {
     return join(this.#folder, `other-${randomBytes(4).toString('hex')}.key`)
   }
@@ -113,9 +120,9 @@ class Scene {
   }
 
   /** Agents of the user that announce themselves. */
-  async mdns(): Promise<MdnsPeers> {
+  async mdns(user: Fingerprint = this.user.fingerprint): Promise<MdnsPeers> {
     const peers = await MdnsPeers.open(
-      this.user.fingerprint,
+      user,
       INTERFACE === undefined ? {} : { interface: INTERFACE },
     )
     this.#ends.push(() => peers.close())
@@ -166,6 +173,12 @@ async function sendRaw(
   await stream.write(bytes)
   await stream.finish()
   connection.close()
+}
+
+/** What a program printed. @throws Error when it fails. */
+async function run(program: string, args: string[], env: NodeJS.ProcessEnv): Promise<string> {
+  const { stdout } = await promisify(execFile)(program, args, { env })
+  return stdout
 }
 
 /** Where to dial a bus of ours: what a Rust peer is told is one address. */
@@ -407,6 +420,45 @@ const CASES: Readonly<Record<string, (scene: Scene) => Promise<unknown>>> = {
     const gone = again.rust.say('publish_fp', { fp, topic: TOPIC, body: '' })
     await assert.rejects(gone, /not announced/)
     return 'asked by name, too'
+  },
+
+  'amesh listens, and lists our agent': async (scene) => {
+    const amesh = process.env.AMESH
+    if (INTERFACE === undefined) return 'skipped: no network of its own to announce in'
+    if (amesh === undefined || scene.lane !== '0.6.2') {
+      return 'skipped: AMESH names no amesh of 0.6.2 (cargo install agent-mesh-cli@0.6.2)'
+    }
+    const home = scene.home()
+    const environment = { ...process.env, AMESH_HOME: home }
+    execFileSync(amesh, ['keygen'], { env: environment, stdio: 'ignore' })
+    const user = readKeyFile(defaultKeyPath(environment))
+    const agent = Agent.issue(user, { role: 'ts', host: 'here', capabilities: ['a', 'b'] })
+    const peers = await scene.mdns(user.fingerprint)
+    const bus = await scene.bus(agent, { peers, listen: ['0.0.0.0:0'] })
+    peers.announce(agent, bus.peer)
+
+    const listening = run(amesh, ['listen', '--duration', '6s'], environment)
+    while (peers.list().length === 0) await sleep(50)
+    assert.deepEqual(
+      peers.list().map(({ role, capabilities }) => [role, capabilities]),
+      [['amesh-listen', []]],
+    )
+    for (const peer of peers.list()) await bus.publish(peer.agent, TOPIC, 'heard')
+    const line = (await listening).split('\n').find((one) => one.startsWith('{')) ?? ''
+    const { sender_agent_fp, sender_user_fp, sequence, payload } = JSON.parse(line)
+    assert.deepEqual(
+      [sender_agent_fp, sender_user_fp, sequence, payload.encoding],
+      [agent.fingerprint.toHex(), user.fingerprint.toHex(), 1, 'utf8'],
+    )
+    const topic = `${user.fingerprint}:${TOPIC}`
+    const message = encodeBusMessage({ kind: 'publish', topic, body: Buffer.from('heard') })
+    assert.equal(payload.text, Buffer.from(message).toString())
+
+    const listed = await run(amesh, ['peers', '--listen', '3s', '--same-user'], environment)
+    const row = listed.split('\n').find((one) => one.includes(agent.fingerprint.short())) ?? ''
+    assert.match(row, /ts@here/)
+    assert.match(row, /a,\s*b/)
+    return row.trim()
   },
 
   'killed while it is sent to: the sender fails in time and goes on': async (scene) => {
