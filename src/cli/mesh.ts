@@ -3,6 +3,7 @@ import { follow, type Selection } from '../follow/index.ts'
 import { type CommitEvent, commitEventToJson, WriterLog } from '../index.ts'
 import {
   Agent,
+  DOORBELL_CAPABILITY,
   defaultKeyPath,
   formatPeer,
   IrohTransport,
@@ -139,7 +140,7 @@ async function join(options: Options): Promise<MeshBus> {
   const { role, listen } = options
   const agent = Agent.issue(user, {
     role: typeof role === 'string' ? role : 'cli',
-    capabilities: ['agent-store-doorbell'],
+    capabilities: [DOORBELL_CAPABILITY],
   })
   const where = typeof listen === 'string' ? { listen: listen.split(',') } : {}
   return MeshBus.bind({ agent, transport: await IrohTransport.bind(agent.key, where) })

@@ -6,10 +6,9 @@
  *
  * @module
  */
-import { randomBytes } from 'node:crypto'
 import { Fingerprint } from '../index.ts'
 import type { Agent } from './agent.ts'
-import { checkUint64, utf8 } from './canonical-json.ts'
+import { checkUint64 } from './canonical-json.ts'
 import { within } from './deadline.ts'
 import {
   BadSignatureError,
@@ -23,6 +22,7 @@ import { Inbox } from './inbox.ts'
 import { type BusLimits, completeLimits } from './limits.ts'
 import { Outbound } from './outbound.ts'
 import { fingerprintOf, PeerList, type PeerSource } from './peers.ts'
+import { bytesOf, type RequestHandler, Requests } from './requests.ts'
 import { Subscription, Subscriptions, type TopicSubscriber } from './subscription.ts'
 import { topicToWire } from './topic.ts'
 import type { Connection, Peer, Transport } from './transport.ts'
@@ -48,25 +48,11 @@ export interface BusOptions {
   readonly firstSequence?: bigint
   /** Takes what a subscriber or a handler throws. Default: it is thrown as an uncaught exception. */
   readonly onError?: (error: unknown) => void
-  /** Told of every connection, stream and envelope that was refused. Default: nobody is. */
+  /**
+   * Told of every connection, stream and envelope that was refused, and of every asker that its
+   * answer did not reach. Default: nobody is.
+   */
   readonly onRejected?: (error: MeshError, from: Fingerprint) => void
-}
-
-/** What somebody asks. */
-export interface MeshRequest {
-  readonly topic: string
-  readonly body: Uint8Array
-  /** The agent that asks. */
-  readonly sender: Fingerprint
-}
-
-/** Answers a request. When it throws, the asker gets no reply. */
-export type RequestHandler = (request: MeshRequest) => Uint8Array | Promise<Uint8Array>
-
-interface Waiter {
-  readonly asked: Fingerprint
-  readonly resolve: (body: Uint8Array) => void
-  readonly reject: (error: unknown) => void
 }
 
 /**
@@ -89,9 +75,7 @@ export class MeshBus implements AsyncDisposable {
   readonly #inbound: Inbound
   readonly #outbound: Outbound
   readonly #subscriptions = new Subscriptions()
-  readonly #handlers = new Map<string, RequestHandler>()
-  readonly #waiters = new Map<string, Waiter>()
-  #answering = 0
+  readonly #requests: Requests
   #closing: Promise<void> | undefined
 
   private constructor(options: BusOptions) {
@@ -122,6 +106,14 @@ export class MeshBus implements AsyncDisposable {
       limits,
       onArrival: (arrival) => this.#dispatch(arrival),
       onRejected: (error, connection) => this.#rejected(error, connection),
+    })
+    this.#requests = new Requests({
+      outbound: this.#outbound,
+      maxRequests: limits.maxRequests,
+      serve: (connection) => void this.#inbound.serve(connection, true),
+      resolve: (agent) => this.#resolve(agent),
+      onError: (error) => this.#failed(error),
+      onLost: (error, connection) => this.#rejected(error, connection),
     })
   }
 
@@ -174,11 +166,7 @@ export class MeshBus implements AsyncDisposable {
     if (typeof handler !== 'function') {
       throw new TypeError(`handler must be a function, got ${typeof handler}`)
     }
-    const wire = this.#wire(topic)
-    this.#handlers.set(wire, handler)
-    return () => {
-      if (this.#handlers.get(wire) === handler) this.#handlers.delete(wire)
-    }
+    return this.#requests.handle(this.#wire(topic), handler)
   }
 
   /**
@@ -193,29 +181,10 @@ export class MeshBus implements AsyncDisposable {
     body: Uint8Array | string,
     timeoutMs = 10_000,
   ): Promise<Uint8Array> {
-    const wire = this.#wire(topic)
-    return this.#whileOpen(async () => {
-      const peer = await this.#resolve(to)
-      const correlation = new Uint8Array(randomBytes(16))
-      const key = keyOf(correlation)
-      const reply = Promise.withResolvers<Uint8Array>()
-      // A request that cannot be sent fails by itself, and then nobody looks at the reply.
-      reply.promise.catch(() => {})
-      this.#waiters.set(key, { asked: fingerprintOf(peer), ...reply })
-      const message = { kind: 'request', topic: wire, correlation, body: bytesOf(body) } as const
-      let connection: Connection | undefined
-      try {
-        await this.#outbound.send(peer, message, (taken) => {
-          connection = taken
-          // Newer peers reply on the connection that the request came on.
-          void this.#inbound.serve(taken, true)
-        })
-        return await within('the reply', timeoutMs, reply.promise)
-      } finally {
-        this.#waiters.delete(key)
-        connection?.close()
-      }
-    })
+    const [wire, bytes] = [this.#wire(topic), bytesOf(body)]
+    return this.#whileOpen(async () =>
+      this.#requests.ask(await this.#resolve(to), wire, bytes, timeoutMs),
+    )
   }
 
   /** Leave the mesh: close the transport, and fail whatever is under way. */
@@ -229,9 +198,7 @@ export class MeshBus implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
-    for (const { reject } of this.#waiters.values()) {
-      reject(new MeshClosedError('the bus was closed'))
-    }
+    this.#requests.close()
     this.#outbound.close()
     await this.#options.transport.close()
     await this.#inbound.close()
@@ -270,51 +237,17 @@ export class MeshBus implements AsyncDisposable {
     const sender = certificate.agent
     switch (message.kind) {
       case 'publish': {
-        const topic = this.#nameOf(message.topic)
+        const topic = message.topic.slice(message.topic.indexOf(':') + 1)
         const delivery = { topic, body: message.body, sender, certificate, sequence }
         this.#subscriptions.deliver(message.topic, delivery)
         return
       }
       case 'request':
-        void this.#answer(arrival, message.topic, message.correlation, message.body)
+        void this.#requests.answer(arrival, message)
         return
-      case 'reply': {
-        const waiter = this.#waiters.get(keyOf(message.correlation))
-        if (waiter?.asked.equals(sender)) waiter.resolve(message.body)
-      }
+      case 'reply':
+        this.#requests.settle(sender, message)
     }
-  }
-
-  async #answer(
-    { envelope, connection }: Arrival,
-    wire: string,
-    correlation: Uint8Array,
-    body: Uint8Array,
-  ): Promise<void> {
-    const handler = this.#handlers.get(wire)
-    if (handler === undefined || this.#answering >= this.#limits.maxRequests) return
-    this.#answering++
-    const sender = envelope.certificate.agent
-    try {
-      const answer = await handler({ topic: this.#nameOf(wire), body, sender })
-      const reply = { kind: 'reply', correlation, body: bytesOf(answer) } as const
-      await this.#outbound.answer(connection, this.#placesOf(connection, sender), reply)
-    } catch (error) {
-      if (this.#closing === undefined) this.#failed(error)
-    } finally {
-      this.#answering--
-    }
-  }
-
-  /** Where an asker may be: where its request came from, this machine, where it is known to be. */
-  async *#placesOf(connection: Connection, sender: Fingerprint): AsyncGenerator<Peer> {
-    const publicKey = connection.remoteKey
-    const seen = connection.remoteAddress
-    if (seen !== undefined) {
-      const port = seen.slice(seen.lastIndexOf(':') + 1)
-      yield { publicKey, addresses: [seen, `127.0.0.1:${port}`, `[::1]:${port}`] }
-    }
-    yield await this.#resolve(sender)
   }
 
   #rejected(error: MeshError, connection: Connection): void {
@@ -328,6 +261,7 @@ export class MeshBus implements AsyncDisposable {
   }
 
   #failed(error: unknown): void {
+    if (this.#closing !== undefined) return
     try {
       if (this.#options.onError === undefined) throwUncaught(error)
       else this.#options.onError(error)
@@ -339,22 +273,6 @@ export class MeshBus implements AsyncDisposable {
   #wire(name: string): string {
     return topicToWire({ user: this.agent.user, name })
   }
-
-  #nameOf(wire: string): string {
-    return wire.slice(wire.indexOf(':') + 1)
-  }
-}
-
-function bytesOf(body: Uint8Array | string): Uint8Array {
-  if (typeof body === 'string') return utf8(body)
-  if (!(body instanceof Uint8Array)) {
-    throw new TypeError(`body must be a Uint8Array or a string, got ${typeof body}`)
-  }
-  return body
-}
-
-function keyOf(correlation: Uint8Array): string {
-  return Buffer.from(correlation).toString('hex')
 }
 
 /** As for an event listener: reported by Node, and no reason for the bus to fail. */

@@ -9,12 +9,7 @@
  */
 export { Agent, type AgentOptions } from './agent.ts'
 export { type AnnouncedPeer, DOORBELL_CAPABILITY } from './announcement.ts'
-export {
-  type BusOptions,
-  MeshBus,
-  type MeshRequest,
-  type RequestHandler,
-} from './bus.ts'
+export { type BusOptions, MeshBus } from './bus.ts'
 export { type Caveats, type CountBound, isWithin, type Scope, UNRESTRICTED } from './caveats.ts'
 export { Certificate, type Metadata } from './certificate.ts'
 export { KeyPair } from './ed25519.ts'
@@ -54,6 +49,7 @@ export { MemoryNetwork } from './memory-transport.ts'
 export { MeshBell, type MeshBellOptions } from './mesh-bell.ts'
 export { fingerprintOf, formatPeer, PeerList, type PeerSource, parsePeer } from './peers.ts'
 export { type PossessionChallenge, possessionChallenge, provePossession } from './possession.ts'
+export type { MeshRequest, RequestHandler } from './requests.ts'
 export { type Delivery, SUBSCRIPTION_BUFFER, type TopicSubscriber } from './subscription.ts'
 export { DOORBELL_PREFIX, doorbellTopic, type Topic, topicFromWire, topicToWire } from './topic.ts'
 export type { Connection, Peer, Stream, Transport } from './transport.ts'

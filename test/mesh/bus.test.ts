@@ -198,6 +198,32 @@ test('a reply comes by a new connection when the one of the request is gone', as
   assert.deepEqual(back?.remoteKey, KEYS.agentB.publicKey)
 })
 
+test('an asker that is gone is no failure here: it is reported, and nothing is thrown', async (t) => {
+  const network = new MemoryNetwork()
+  const asker = new RawPeer(t, network, agentOf(KEYS.agentA))
+  const errors: unknown[] = []
+  const b = notedBus(t, network, agentOf(KEYS.agentB), { onError: (error) => errors.push(error) })
+  const { promise: gone, resolve: onGone } = Promise.withResolvers<void>()
+  const { promise: asked, resolve: onAsked } = Promise.withResolvers<void>()
+  b.bus.handle('echo', async ({ body }) => {
+    onAsked()
+    await gone
+    return body
+  })
+  const topic = `${KEYS.user.fingerprint}:echo`
+  const correlation = new Uint8Array(16)
+  const payload = encodeBusMessage({ kind: 'request', topic, correlation, body: utf8('') })
+  const recipient = { kind: 'direct', agent: KEYS.agentB.fingerprint } as const
+  const request = Envelope.seal(asker.agent, { recipient, sequence: 1n, payload })
+  await asker.sendEnvelope(await asker.dial(b.bus.peer), request)
+  await asked
+  await asker.close()
+  onGone()
+  await b.refusals(1)
+  assert.deepEqual(b.refused, ['MESH_UNREACHABLE'])
+  assert.deepEqual(errors, [])
+})
+
 test('a request that nobody answers ends in time', async (t) => {
   const network = new MemoryNetwork()
   const a = notedBus(t, network, agentOf(KEYS.agentA))

@@ -72,6 +72,10 @@ export class RawPeer {
     return this.#transport.dial(peer, new AbortController().signal)
   }
 
+  close(): Promise<void> {
+    return this.#transport.close()
+  }
+
   accept(): Promise<Connection | undefined> {
     return this.#transport.accept()
   }
