@@ -1,10 +1,13 @@
 /**
  * The statements that read pages of a log, in each dialect.
  *
- * A packed page is one row: a string of two characters for each entry, and a blob with its
- * `content_hash`, `prev_hash` and payload. The characters carry numbers cheaply: how far its seq
- * lies from the first one, which shows order and gaps, and the length of its payload plus one
+ * On SQLite a packed page is one row: a string of two characters for each entry, and a blob with
+ * its `content_hash`, `prev_hash` and payload. The characters carry numbers cheaply: how far its
+ * seq lies from the first one, which shows order and gaps, and the length of its payload plus one
  * (a NUL would be cut), or the mark of an entry that does not fit.
+ *
+ * On Postgres it is a row for each entry, with its seq and those bytes, or NULL for one that does
+ * not fit: a cell costs less there than joining does.
  *
  * @module
  */
@@ -15,7 +18,7 @@ import type { Dialect, Value } from './backend.ts'
 export interface PageSql {
   /** At most this many entries are packed into one row. */
   readonly packedEntries: number
-  /** Entries in one row; the first seq comes before the other parameters. */
+  /** Entries with their bytes joined; on SQLite the first seq comes before the other parameters. */
   readonly packed: Readonly<Record<'ASC' | 'DESC', string>>
   /** Whole rows, at most as many as the last parameter says. */
   readonly rows: Readonly<Record<'ASC' | 'DESC', string>>
@@ -45,8 +48,8 @@ function rowsSql(columns: string, range: string): PageSql['rows'] {
   }
 }
 
-const ordered = (range: string, order: string, dialect: Dialect) =>
-  `(SELECT ${COLUMNS} FROM ${range} ORDER BY seq ${order} LIMIT ${PACKED_ENTRIES[dialect]}) AS page`
+const ordered = (range: string, order: string) =>
+  `(SELECT ${COLUMNS} FROM ${range} ORDER BY seq ${order} LIMIT ${PACKED_ENTRIES.sqlite}) AS page`
 
 /**
  * SQLite tells types by operators, which cost less than functions: every blob, and nothing
@@ -63,14 +66,11 @@ function sqlitePacked(distance: string, source: string): string {
 }
 
 /** Postgres keeps the types by itself. */
-function postgresPacked(distance: string, source: string): string {
-  return `SELECT string_agg(chr((${distance})::int + 1) || CASE
-      WHEN length(payload) <= ${PACKED_PAYLOAD_BYTES} AND length(content_hash) = 32
-        AND CASE WHEN seq = 1 THEN prev_hash IS NULL ELSE prev_hash IS NOT NULL AND length(prev_hash) = 32 END
-      THEN chr(length(payload) + 1) ELSE chr(${UNPACKED}) END, ''),
-    string_agg(CASE WHEN length(payload) <= ${PACKED_PAYLOAD_BYTES} THEN content_hash || coalesce(prev_hash, '') || payload END, '')
-  FROM ${source}`
-}
+const postgresPacked = (order: string) => `SELECT seq, CASE
+    WHEN length(payload) <= ${PACKED_PAYLOAD_BYTES} AND length(content_hash) = 32
+      AND CASE WHEN seq = 1 THEN prev_hash IS NULL ELSE length(prev_hash) = 32 END
+    THEN content_hash || coalesce(prev_hash, '') || payload END
+  FROM ${POSTGRES_RANGE} ORDER BY seq ${order} LIMIT ${PACKED_ENTRIES.postgres}`
 
 /** Sorts behind every number and text, and every blob that does not start like it. */
 const BEHIND_ALL = new Uint8Array(64).fill(0xff)
@@ -82,7 +82,7 @@ export const PAGE_SQL: Readonly<Record<Dialect, PageSql>> = {
     packed: {
       // The order of the index; were it another, the distances would show it.
       ASC: sqlitePacked('seq - ?', SQLITE_RANGE),
-      DESC: sqlitePacked('? - seq', ordered(SQLITE_RANGE, 'DESC', 'sqlite')),
+      DESC: sqlitePacked('? - seq', ordered(SQLITE_RANGE, 'DESC')),
     },
     rows: rowsSql(COLUMNS, SQLITE_RANGE),
     sizes: rowsSql('length(payload)', SQLITE_RANGE),
@@ -93,8 +93,8 @@ export const PAGE_SQL: Readonly<Record<Dialect, PageSql>> = {
   postgres: {
     packedEntries: PACKED_ENTRIES.postgres,
     packed: {
-      ASC: postgresPacked('seq - ?', ordered(POSTGRES_RANGE, 'ASC', 'postgres')),
-      DESC: postgresPacked('? - seq', ordered(POSTGRES_RANGE, 'DESC', 'postgres')),
+      ASC: postgresPacked('ASC'),
+      DESC: postgresPacked('DESC'),
     },
     rows: rowsSql(COLUMNS, POSTGRES_RANGE),
     sizes: rowsSql('length(payload)', POSTGRES_RANGE),

@@ -140,8 +140,9 @@ function packedQuery(
   reverse: boolean,
 ): [sql: string, params: Value[]] {
   const { packed, bounds } = PAGE_SQL[db.dialect]
-  const firstSeq = reverse ? to : from
-  return [packed[reverse ? 'DESC' : 'ASC'], [firstSeq, stream, writer, ...bounds(from, to)]]
+  const where = [stream, writer, ...bounds(from, to)]
+  const params = db.dialect === 'sqlite' ? [reverse ? to : from, ...where] : where
+  return [packed[reverse ? 'DESC' : 'ASC'], params]
 }
 
 function packedPage(
@@ -151,9 +152,14 @@ function packedPage(
   range: Range,
   reverse: boolean,
 ): PackedPage {
+  const rows = db.query(...packedQuery(db, stream, writer, range, reverse))
   const firstSeq = reverse ? range.to : range.from
   const step = reverse ? -1n : 1n
-  const [marks, bytes] = db.query(...packedQuery(db, stream, writer, range, reverse))[0] ?? []
+  return db.dialect === 'sqlite' ? cutRow(rows[0], firstSeq, step) : joinRows(rows, firstSeq, step)
+}
+
+/** A page that SQL has joined. */
+function cutRow([marks, bytes]: Row = [], firstSeq: bigint, step: 1n | -1n): PackedPage {
   const found = typeof marks === 'string' ? marks : ''
   const inputLengths = new Uint32Array(found.length / 2)
   const genesis = genesisIndex(firstSeq, step)
@@ -173,6 +179,35 @@ function packedPage(
     count,
     // Up to the first entry that did not fit; what lies behind it is not aligned any more.
     bytes: toBytes(bytes).subarray(0, length),
+    inputLengths: inputLengths.subarray(0, count),
+  }
+}
+
+/** A page from rows of (seq, bytes). */
+function joinRows(rows: readonly Row[], firstSeq: bigint, step: 1n | -1n): PackedPage {
+  const inputLengths = new Uint32Array(rows.length)
+  let count = 0
+  let length = 0
+  let expected = firstSeq
+  for (const [seq, bytes] of rows) {
+    if (seq !== expected || !(bytes instanceof Uint8Array)) break
+    expected += step
+    inputLengths[count++] = bytes.length - 32
+    length += bytes.length
+  }
+  const joined = new Uint8Array(length)
+  let at = 0
+  for (let i = 0; i < count; i++) {
+    const bytes = toBytes(rows[i]?.[1])
+    joined.set(bytes, at)
+    at += bytes.length
+  }
+  return {
+    kind: 'packed',
+    firstSeq,
+    step,
+    count,
+    bytes: joined,
     inputLengths: inputLengths.subarray(0, count),
   }
 }

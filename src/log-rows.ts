@@ -58,19 +58,41 @@ export function checkOldest(db: Backend, stream: string, writer: string): void {
 }
 
 /** The entries of a page, whole; from the first malformed row on none, and its error. */
-export function* entriesOf(stream: string, writer: string, page: LogPage): Generator<Entry> {
-  if (page.kind === 'rows') {
-    for (const row of page.rows) yield parseRow(stream, writer, row)
-    return
-  }
-  for (const { seq, prevHash, contentHash, payload } of cut(stream, writer, page)) {
-    yield { stream, writer, seq, prevHash, contentHash, payload }
-  }
+export function entriesOf(stream: string, writer: string, page: LogPage): Iterable<Entry> {
+  return page.kind === 'rows' ? parsed(stream, writer, page.rows) : cutWhole(stream, writer, page)
+}
+
+function* parsed(stream: string, writer: string, rows: readonly Row[]): Generator<Entry> {
+  for (const row of rows) yield parseRow(stream, writer, row)
 }
 
 /** The entries of a page; those of a packed one make their byte arrays when asked for them. */
 export function lazyEntriesOf(stream: string, writer: string, page: LogPage): Iterable<Entry> {
   return page.kind === 'rows' ? entriesOf(stream, writer, page) : cut(stream, writer, page)
+}
+
+function cutWhole(stream: string, writer: string, page: PackedPage): Entry[] {
+  const { bytes, count, step, inputLengths } = page
+  const { buffer } = bytes
+  const genesis = genesisIndex(page.firstSeq, step)
+  const entries = new Array<Entry>(count)
+  let seq = page.firstSeq
+  let at = bytes.byteOffset
+  for (let i = 0; i < count; i++) {
+    const prevBytes = i === genesis ? 0 : 32
+    const inputLength = inputLengths[i] as number
+    entries[i] = {
+      stream,
+      writer,
+      seq,
+      prevHash: prevBytes === 0 ? null : new Uint8Array(buffer, at + 32, 32),
+      contentHash: new Uint8Array(buffer, at, 32),
+      payload: new Uint8Array(buffer, at + 32 + prevBytes, inputLength - prevBytes),
+    }
+    at += 32 + inputLength
+    seq += step
+  }
+  return entries
 }
 
 function cut(stream: string, writer: string, page: PackedPage): Entry[] {

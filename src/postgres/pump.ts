@@ -29,7 +29,7 @@ export type PumpTarget = (
 
 const RING_BYTES = 256 * 1024
 const INFO_BYTES = 16 * 1024
-const SPIN_MS = 0.15
+const SPIN_MS = 0.4
 /** Within this time a worker answers even on a busy machine; one that does not is ended. */
 const ALIVE_MS = 1000
 /** After so many futile spins in a row, only every so manieth wait is tried. */
