@@ -7,57 +7,47 @@
  */
 import { readFileSync } from 'node:fs'
 import { ChainBrokenError, StoreError } from '../index.ts'
-import { append } from './append.ts'
 import { type Command, FoundFault, helpOf, parse, takeStore, UsageError } from './command.ts'
-import { demo } from './demo.ts'
-import { generations } from './generation.ts'
-import { heads, streams } from './heads.ts'
-import { info } from './info.ts'
-import { log } from './log.ts'
-import { meshes } from './mesh.ts'
-import { migrate } from './migrate.ts'
 import { Output } from './output.ts'
-import { tail } from './tail.ts'
-import { exportCommand, importCommand } from './transfer.ts'
-import { verify } from './verify.ts'
 
-const COMMANDS: Readonly<Record<string, Command>> = {
-  demo,
-  append,
-  log,
-  tail,
-  heads,
-  streams,
-  verify,
-  ...grouped('generation', generations),
-  import: importCommand,
-  export: exportCommand,
-  info,
-  migrate,
-  ...grouped('mesh', meshes),
+/** Each is loaded when it is asked for: a script that appends needs no mesh. */
+const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+  demo: async () => (await import('./demo.ts')).demo,
+  append: async () => (await import('./append.ts')).append,
+  log: async () => (await import('./log.ts')).log,
+  tail: async () => (await import('./tail.ts')).tail,
+  heads: async () => (await import('./heads.ts')).heads,
+  streams: async () => (await import('./heads.ts')).streams,
+  verify: async () => (await import('./verify.ts')).verify,
+  'generation get': async () => (await import('./generation.ts')).get,
+  'generation bump': async () => (await import('./generation.ts')).bump,
+  'generation set': async () => (await import('./generation.ts')).set,
+  import: async () => (await import('./transfer.ts')).importCommand,
+  export: async () => (await import('./transfer.ts')).exportCommand,
+  info: async () => (await import('./info.ts')).info,
+  migrate: async () => (await import('./migrate.ts')).migrate,
+  'mesh keygen': async () => (await import('./mesh.ts')).keygen,
+  'mesh whoami': async () => (await import('./mesh.ts')).whoami,
+  'mesh peers': async () => (await import('./mesh.ts')).peers,
+  'mesh listen': async () => (await import('./mesh.ts')).listen,
+  'mesh ring': async () => (await import('./mesh.ts')).ring,
 }
 /** Commands of two words. */
 const GROUPS = ['generation', 'mesh']
 
-function grouped(
-  group: string,
-  actions: Readonly<Record<string, Command>>,
-): Record<string, Command> {
-  return Object.fromEntries(
-    Object.entries(actions).map(([action, command]) => [`${group} ${action}`, command]),
-  )
-}
-
 const EXIT = { done: 0, fault: 1, usage: 2, failed: 3 } as const
 
-function overview(only = ''): string {
+async function overview(only = ''): Promise<string> {
   const names = Object.keys(COMMANDS).filter((name) => name.startsWith(only))
   const width = Math.max(...names.map((name) => name.length))
+  const summaries = await Promise.all(
+    names.map(async (name) => `  ${name.padEnd(width)}  ${(await COMMANDS[name]?.())?.summary}`),
+  )
   return [
     'agent-store <command> [store] …\n',
     'A causal-ordered, tamper-evident, synchronous store for fleets of agents.\n',
     'Commands:',
-    ...names.map((name) => `  ${name.padEnd(width)}  ${COMMANDS[name]?.summary}`),
+    ...summaries,
     '\nThe store is a file or a postgres:// URL; where it is left out, AGENT_STORE names it.',
     'agent-store <command> --help tells more; --version tells which one this is.\n',
     'Exit status: 0 done, 1 the data has a fault, 2 wrong usage, 3 the store failed.',
@@ -72,21 +62,22 @@ async function main(argv: readonly string[], out: Output): Promise<void> {
     return
   }
   if (first === undefined || first === '--help' || first === '-h' || first === 'help') {
-    out.line(overview())
+    out.line(await overview())
     return
   }
   const isGroup = GROUPS.includes(first)
   if (isGroup && (second === undefined || second === '--help' || second === '-h')) {
-    out.line(overview(`${first} `))
+    out.line(await overview(`${first} `))
     return
   }
   const name = isGroup ? `${first} ${second}` : first
-  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
-  if (command === undefined) {
+  const load = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
+  if (load === undefined) {
     throw new UsageError(
       `no command ${JSON.stringify(name)}; there are ${Object.keys(COMMANDS).join(', ')}`,
     )
   }
+  const command = await load()
   const { values, positionals } = parse(name, command, argv.slice(isGroup ? 2 : 1))
   if (values.help) {
     out.line(helpOf(name, command))

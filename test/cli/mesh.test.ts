@@ -1,6 +1,6 @@
 /** `agent-store mesh`, run as a user runs it: real keys, real processes, QUIC on loopback. */
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import fs from 'node:fs'
 import { createRequire } from 'node:module'
@@ -21,6 +21,11 @@ function hasIroh(): boolean {
   }
 }
 const skip = !hasIroh() && '@number0/iroh is not installed, or has no binary for this machine'
+
+function withoutNetwork(): string | false {
+  const { status } = spawnSync('unshare', ['-n', 'ip', 'link'], { stdio: 'ignore' })
+  return status !== 0 && 'a network of its own needs the right to make one'
+}
 
 /** A user's home, with a key or not, and the command line in it. */
 function home(t: TestContext) {
@@ -76,7 +81,10 @@ test('what is missing is said with the way out', async (t) => {
   await run('keygen')
   const store = join(folder, 'store.db')
   SqliteBackend.open(store).close()
-  assert.match((await run('ring', store)).complaints, /nobody to tell; name somebody by --peer/)
+  assert.match(
+    (await run('ring', store)).complaints,
+    /nobody to tell; name somebody by --peer, or --discover them/,
+  )
   const wrong = await run('ring', store, '--peer', 'somebody')
   assert.equal(wrong.code, 2)
   assert.match(wrong.complaints, /peer must be <64 hex digits>@<ip>:<port>, got "somebody"/)
@@ -129,4 +137,34 @@ test('a peer of another team is not told, and that is said', { skip }, async (t)
   assert.equal(rung.code, 3)
   assert.match(rung.complaints, /another user|different user|team/i)
   assert.match(rung.complaints, /bells that did not reach their peer: 1/)
+})
+
+test('peers shows who announces itself, and ring finds them, in a network of their own', {
+  skip: skip || withoutNetwork(),
+}, async (t) => {
+  const { folder, run } = home(t)
+  await run('keygen')
+  const store = join(folder, 'store.db')
+  using db = SqliteBackend.open(store)
+  WriterLog.ensureSchema(db)
+  WriterLog.append(db, 's', 'alice', 'x')
+  const script = `
+    ip link set lo up && ip link set lo multicast on && ip route add 224.0.0.0/4 dev lo
+    mesh() { "${process.execPath}" "${main}" mesh "$@" --interface 127.0.0.1; }
+    mesh listen --announce --role listener --count 1 > heard &
+    sleep 1
+    mesh peers --for 2 > peers
+    mesh ring "${store}" --discover > rung
+    wait`
+  const env = { ...process.env, AMESH_HOME: folder, AGENT_STORE: '' }
+  const { status, stderr } = spawnSync('unshare', ['-n', 'bash', '-euc', script], {
+    cwd: folder,
+    env,
+    encoding: 'utf8',
+    timeout: 60_000,
+  })
+  assert.equal(status, 0, stderr)
+  const said = (name: string) => fs.readFileSync(join(folder, name), 'utf8')
+  assert.match(said('peers'), /^agent .*\n[0-9a-f]{12} {2}listener {2}.*@127\.0\.0\.1:\d+/)
+  assert.match(said('heard'), /^listening as .*\ns {2}alice {2}1 {2}[0-9a-f]{12}\n$/)
 })

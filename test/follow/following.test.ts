@@ -402,7 +402,7 @@ suite('one file', () => {
     }
   })
 
-  test('1,000 followers cost one watcher, and a timer for each connection', {
+  test('1,000 followers cost one watcher, and no timers of their own', {
     skip: withoutCount,
   }, async (t) => {
     const file = temporaryFile(t)
@@ -417,7 +417,9 @@ suite('one file', () => {
     const waiting = followings.map((following) => following.next())
     await sleep(20)
     assert.equal(systemWatches() - before[0], 1)
-    assert.equal(count('Timeout') - before[1], 2)
+    // One for the next look of each connection, and one where a commit is expected.
+    const timers = count('Timeout') - before[1]
+    assert.ok(timers >= 2 && timers <= 4, `${timers} timers`)
     WriterLog.append(other, 's', 'a', 'x')
     for (const { value } of await Promise.all(waiting)) assert.equal(value?.seq, 1n)
   })
