@@ -19,6 +19,8 @@ import {
 
 /** The channel of the server that commits are told on. */
 export const CHANNEL = 'agent_store'
+/** What notifies a channel. */
+export const NOTIFY = 'SELECT pg_notify(?, ?)'
 
 /** PostgreSQL takes fewer than 8,000 bytes. */
 const MOST_BYTES = 7_999
@@ -27,13 +29,14 @@ const ANY = ''
 
 /** Tells of the commits of one backend. */
 export class Announcer {
-  readonly #db: Backend
+  readonly #tell: (payload: string) => void
   readonly #latest = new Map<string, CommitEvent>()
   readonly #bell = new Doorbell()
   #soon: NodeJS.Immediate | undefined
 
-  constructor(db: Backend) {
-    this.#db = db
+  /** @param tell Notifies the channel, without a wait for the answer where it can. */
+  constructor(db: Backend, tell: (payload: string) => void) {
+    this.#tell = tell
     this.#bell.tie(db)
     this.#bell.subscribe((event) => {
       this.#latest.set(`${event.stream}\0${event.writer}`, event)
@@ -49,7 +52,7 @@ export class Announcer {
     const payload = toPayload([...this.#latest.values()])
     this.#latest.clear()
     try {
-      this.#db.query('SELECT pg_notify(?, ?)', [CHANNEL, payload])
+      this.#tell(payload)
     } catch (error) {
       // The entries are stored, and found by looking; a lost connection shows at the next call.
       if (!(error instanceof StoreError)) throw error

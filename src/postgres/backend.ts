@@ -23,7 +23,7 @@ import {
   TransactionScope,
   type Value,
 } from '../index.ts'
-import { Announcer, CHANNEL, eventsOf } from './announcer.ts'
+import { Announcer, CHANNEL, eventsOf, NOTIFY } from './announcer.ts'
 import { type ChannelListener, Channels } from './channels.ts'
 import { ChangedResultError, isStale, type PgConnection } from './connection.ts'
 import { type PgOptions, settle } from './options.ts'
@@ -38,6 +38,8 @@ import type { Statement } from './statement.ts'
 const PORTAL_ROWS = 500
 const SQL_KEPT = 512
 const MOST_PARAMETERS = 65_535
+/** Within this, a server has answered a notification. */
+const TOLD_MS = 5
 
 /** Where sessions come from. */
 export interface SessionSource {
@@ -68,6 +70,7 @@ export class PgBackend implements Backend {
   #portals = 0
   /** A read that was begun, and not asked for yet. */
   #ahead: Ahead | undefined
+  #told: NodeJS.Timeout | undefined
   #readOnly = false
   #closed = false
 
@@ -82,7 +85,7 @@ export class PgBackend implements Backend {
       isIn: () => this.#session.connection.status !== 'I',
       enterSnapshot: () => this.#enterSnapshot(),
     })
-    if (source.notify) this.#announcer = new Announcer(this)
+    if (source.notify) this.#announcer = new Announcer(this, (payload) => this.#tell(payload))
   }
 
   /**
@@ -346,6 +349,16 @@ export class PgBackend implements Backend {
         this.#control('ROLLBACK TO _agent_store_snapshot; RELEASE _agent_store_snapshot')
       }
     }
+  }
+
+  /** The answer is taken off by the next call, or else in a moment. */
+  #tell(payload: string): void {
+    this.ahead(NOTIFY, [CHANNEL, payload])
+    this.#told ??= setTimeout(() => {
+      this.#told = undefined
+      this.#giveUpAhead()
+      this.#takeNews()
+    }, TOLD_MS).unref()
   }
 
   #assertOpen(): void {
