@@ -49,10 +49,18 @@ const INSERT_AFTER: Readonly<Record<Dialect, InsertAfter>> = {
     // would first copy the row to a temporary one (+15%).
     sql: `INSERT OR IGNORE INTO _agent_store_log (${COLUMNS})
   VALUES (?, ?, CASE WHEN (${HEAD}) = (?, ?) THEN ? END, ?, ?, ?)`,
-    toParams(entry, head) {
-      const [stream, writer, ...cells] = toRow(entry)
-      return [stream, writer, stream, writer, head.seq, head.contentHash, ...cells]
-    },
+    toParams: ({ stream, writer, seq, prevHash, contentHash, payload }, head) => [
+      stream,
+      writer,
+      stream,
+      writer,
+      head.seq,
+      head.contentHash,
+      seq,
+      prevHash,
+      contentHash,
+      payload,
+    ],
   },
   postgres: {
     // A rival at the same place is waited for, and then gone before. To look for the head from
@@ -63,8 +71,13 @@ const INSERT_AFTER: Readonly<Record<Dialect, InsertAfter>> = {
     SELECT stream, writer, seq, content_hash ${WHERE} AND seq >= ? ORDER BY seq DESC LIMIT 1
   ) AS head WHERE seq = ? AND content_hash = ? ON CONFLICT DO NOTHING`,
     toParams: ({ stream, writer, contentHash, payload }, head) => [
-      ...[contentHash, payload, stream, writer, head.seq],
-      ...[head.seq, head.contentHash],
+      contentHash,
+      payload,
+      stream,
+      writer,
+      head.seq,
+      head.seq,
+      head.contentHash,
     ],
   },
 }
@@ -173,12 +186,16 @@ function tryInsert(db: Backend, attempt: Attempt): boolean {
 /** @returns whether `head` was the head, so that the entries are stored: all of them or none. */
 function insertBehind(db: Backend, { head, entries, stream, writer }: Attempt): boolean {
   const after = INSERT_AFTER[db.dialect]
+  const [only] = entries
+  if (head !== null && only !== undefined && entries.length === 1) {
+    return db.exec(after.sql, after.toParams(only, head)) === 1
+  }
   const rows = entries.map((entry, i) => {
     const previous = i === 0 ? head : entries[i - 1]
     return previous ? after.toParams(entry, previous) : [...toRow(entry), stream, writer]
   })
   const [first = [], ...others] = rows
-  if (others.length === 0) return db.exec(head === null ? INSERT_FIRST : after.sql, first) === 1
+  if (others.length === 0) return db.exec(INSERT_FIRST, first) === 1
   if (head !== null) return db.execMany(after.sql, rows) === rows.length
   return db.transaction(
     () => db.exec(INSERT_FIRST, first) === 1 && db.execMany(after.sql, others) === others.length,
