@@ -24,6 +24,7 @@ const runtimes = [
       '-C',
       condition,
       '--test',
+      '--test-concurrency=3',
       '--test-reporter=dot',
       '--test-timeout=170000',
       'test/**/*.test.ts',
