@@ -1,0 +1,99 @@
+/**
+ * How far an index has come in each log: a causal cursor, kept beside the rows that were made
+ * of the entries, and moved with them.
+ *
+ * @module
+ */
+import { type Backend, type Entry, type LogHead, MalformedRowError, quote } from '../index.ts'
+import { IndexCursorError } from './errors.ts'
+import type { Definition } from './tables.ts'
+
+/** A log as its index knows it. */
+export interface IndexedLog {
+  readonly id: bigint
+  /** 0 where none of its first entries was indexed yet. */
+  readonly seq: bigint
+  readonly contentHash: Uint8Array | null
+}
+
+/** The logs of one index. */
+export class IndexCursor {
+  readonly #db: Backend
+  readonly #name: string
+  readonly #table: string
+
+  constructor(db: Backend, { name, id }: Definition) {
+    this.#db = db
+    this.#name = name
+    this.#table = `_agent_store_recall_${id}_log`
+  }
+
+  /** How far the index has come, in each log of which it has the beginning. */
+  heads(): LogHead[] {
+    const rows = this.#db.query(
+      `SELECT stream, writer, seq, content_hash FROM ${this.#table} WHERE seq > 0
+        ORDER BY stream, writer`,
+    )
+    return rows.map(([stream, writer, seq, contentHash]) => {
+      if (
+        typeof stream === 'string' &&
+        typeof writer === 'string' &&
+        typeof seq === 'bigint' &&
+        contentHash instanceof Uint8Array
+      ) {
+        return { stream, writer, seq, contentHash }
+      }
+      throw new MalformedRowError(`the cursor of index ${quote(this.#name)} is damaged; rebuild it`)
+    })
+  }
+
+  /** One log, taken down where it is new, and kept from other writers until the commit. */
+  lock(stream: string, writer: string): IndexedLog {
+    this.#db.exec(
+      `INSERT INTO ${this.#table} (stream, writer, seq) VALUES (?, ?, 0) ON CONFLICT DO NOTHING`,
+      [stream, writer],
+    )
+    const row = this.#db.query(
+      `SELECT id, seq, content_hash FROM ${this.#table} WHERE stream = ? AND writer = ?${
+        this.#db.dialect === 'postgres' ? ' FOR UPDATE' : ''
+      }`,
+      [stream, writer],
+    )[0]
+    const [id, seq, contentHash] = row ?? []
+    if (
+      typeof id === 'bigint' &&
+      typeof seq === 'bigint' &&
+      (contentHash === null || contentHash instanceof Uint8Array)
+    ) {
+      return { id, seq, contentHash }
+    }
+    throw new MalformedRowError(`the cursor of index ${quote(this.#name)} is damaged; rebuild it`)
+  }
+
+  /**
+   * Move past those of `entries`, of one log and by ascending seq, that follow without a gap.
+   * @throws IndexCursorError where they do not link to what was indexed.
+   */
+  advance(log: IndexedLog, entries: readonly Entry[]): void {
+    let { seq, contentHash } = log
+    for (const entry of entries) {
+      if (entry.seq > seq + 1n) break
+      const expected = entry.seq === seq ? entry.contentHash : entry.prevHash
+      if (entry.seq >= seq && !areEqual(expected, contentHash)) {
+        throw new IndexCursorError(this.#name, entry.stream, entry.writer, seq)
+      }
+      if (entry.seq === seq + 1n) ({ seq, contentHash } = entry)
+    }
+    if (seq === log.seq) return
+    this.#db.exec(`UPDATE ${this.#table} SET seq = ?, content_hash = ? WHERE id = ?`, [
+      seq,
+      contentHash,
+      log.id,
+    ])
+  }
+}
+
+function areEqual(a: Uint8Array | null, b: Uint8Array | null): boolean {
+  if (a === null || b === null) return a === b
+  return Buffer.compare(a, b) === 0
+}

@@ -1,0 +1,430 @@
+/**
+ * An index over the entries of a log: beside the chain and never in it, made of the log alone,
+ * so that it can be dropped and made again at any time.
+ *
+ * It finds entries by their words, by a vector, or by both, and answers only with entries that
+ * the log still has: what it found is looked up there, and hashed, in the same call.
+ *
+ * @module
+ */
+import { type Backend, type Entry, type LogHead, quote, WriterLog } from '../index.ts'
+import { IndexCursor } from './cursor.ts'
+import { IndexCursorError, IndexDefinitionError } from './errors.ts'
+import { fuse, type Ranked } from './fusion.ts'
+import { textOf } from './message-text.ts'
+import {
+  addDefinition,
+  checkDefinition,
+  checkVectors,
+  ensureRegistry,
+  findDefinition,
+  getDefinition,
+  indexNames,
+  lockRegistry,
+  newEpoch,
+} from './registry.ts'
+import { type RecallSelection, Selected } from './selection.ts'
+import { SqliteTables } from './sqlite-tables.ts'
+import type { Definition, IndexTables, NewRow, VectorDefinition } from './tables.ts'
+import { toVector, type VectorLike } from './vectors.ts'
+import { lookUp, type StaleHit } from './verified.ts'
+import { askedWords, wordsOf } from './words.ts'
+
+/** How an index is used by this process. */
+export interface RecallOptions {
+  /**
+   * The text of a payload; `undefined` for an entry that says nothing, which is then passed over.
+   * It must say the same whenever it is asked. Default: {@link textOf}.
+   */
+  readonly textOf?: (payload: Uint8Array) => string | undefined
+  /** On SQLite, memory for what is known of the vectors, in bytes. Default: 512 MiB. */
+  readonly cacheBytes?: number
+}
+
+/** What is asked. Words, a vector, or both, of which then both ranks count. */
+export interface Question extends RecallSelection {
+  /** Words to be found, in any language; `deploy*` is any word that begins like that. */
+  readonly text?: string
+  /** A vector by the index's model. */
+  readonly vector?: VectorLike
+  /** The model that made the vector, to be compared with that of the index. */
+  readonly model?: string
+  /** How many hits at most, from 1 to 1,000. Default: 10. */
+  readonly k?: number
+}
+
+/** An entry that was found, and that the log has as it was indexed. */
+export interface Hit extends Omit<Ranked, 'seq'> {
+  readonly seq: bigint
+  /** The entry, from the log. */
+  readonly entry: Entry
+}
+
+/** What was found. */
+export interface Found {
+  /** The best first. */
+  readonly hits: readonly Hit[]
+  /** What the index knows and the log does not, as far as it came up; rebuild the index. */
+  readonly stale: readonly StaleHit[]
+}
+
+/** How an index stands. */
+export interface IndexStatus {
+  readonly name: string
+  readonly vectors: VectorDefinition | undefined
+  /** Entries that can be found. */
+  readonly entries: bigint
+  /** Those of them that have a vector. */
+  readonly withVector: bigint
+  /** Logs of which it has the beginning. */
+  readonly logs: number
+  /** Entries of the log that it has not come to yet. */
+  readonly behind: bigint
+}
+
+const DEFAULT_K = 10
+const MOST_K = 1_000
+/** How many more are looked at than are wanted, for the fusion and for stale ones. */
+const SPARE = 4
+const LEAST_DEPTH = 50
+
+/**
+ * A named index.
+ *
+ * @example
+ * ```ts
+ * const turns = RecallIndex.create(db, 'turns')
+ * turns.index(turns.pending())
+ * const { hits } = turns.search({ text: 'why does the login test fail' })
+ * ```
+ */
+export class RecallIndex {
+  readonly #db: Backend
+  readonly #definition: Definition
+  readonly #tables: IndexTables
+  readonly #cursor: IndexCursor
+  readonly #options: RecallOptions
+
+  private constructor(db: Backend, definition: Definition, options: RecallOptions) {
+    this.#db = db
+    this.#definition = definition
+    this.#options = options
+    this.#cursor = new IndexCursor(db, definition)
+    this.#tables = new SqliteTables(db, definition, options.cacheBytes)
+  }
+
+  /** Create the list of indexes where it is missing. Idempotent. @throws SchemaError. */
+  static ensureSchema(db: Backend): void {
+    ensureRegistry(db)
+  }
+
+  /**
+   * Create an index, or open the one of this name, which must be for the same.
+   * @param vectors The vectors that it is for; left out, it knows words alone.
+   * @throws IndexDefinitionError when there is another one of this name.
+   * @throws IndexVersionError when it is stored in another way.
+   * @throws ExtensionError when the database lacks what it takes.
+   */
+  static create(
+    db: Backend,
+    name: string,
+    { vectors, ...options }: RecallOptions & { readonly vectors?: VectorDefinition } = {},
+  ): RecallIndex {
+    checkVectors(vectors)
+    ensureRegistry(db)
+    return db.transaction(() => {
+      lockRegistry(db)
+      const found = findDefinition(db, name)
+      if (found !== undefined) {
+        if (vectors === undefined && found.vectors !== undefined) {
+          throw new IndexDefinitionError(name, 'model', undefined, found.vectors.model)
+        }
+        checkDefinition(found, vectors ?? {})
+        return new RecallIndex(db, found, options)
+      }
+      const index = new RecallIndex(db, addDefinition(db, name, vectors), options)
+      index.#tables.create()
+      return index
+    })
+  }
+
+  /**
+   * Open an index that was created before.
+   * @param expected What the caller takes it to be for.
+   * @throws UnknownIndexError. @throws IndexVersionError. @throws IndexDefinitionError.
+   */
+  static open(
+    db: Backend,
+    name: string,
+    { vectors, ...options }: RecallOptions & { readonly vectors?: Partial<VectorDefinition> } = {},
+  ): RecallIndex {
+    const definition = getDefinition(db, name)
+    checkDefinition(definition, vectors ?? {})
+    return new RecallIndex(db, definition, options)
+  }
+
+  /** The names of the indexes. */
+  static names(db: Backend): string[] {
+    return indexNames(db)
+  }
+
+  get name(): string {
+    return this.#definition.name
+  }
+
+  /** The store that it is in. */
+  get db(): Backend {
+    return this.#db
+  }
+
+  /** What its vectors are; `undefined` where it has none. */
+  get vectors(): VectorDefinition | undefined {
+    return this.#definition.vectors
+  }
+
+  /** The text of a payload, as this index takes it. */
+  textOf(payload: Uint8Array): string | undefined {
+    const text = (this.#options.textOf ?? textOf)(payload)
+    return text === undefined || text.trim() === '' ? undefined : text
+  }
+
+  /**
+   * Take in entries, all or none, and move the cursor past those that follow it. An entry that
+   * is in already counts once; one that says nothing is passed over.
+   * @param vectors One for each entry; `null` for an entry that has none.
+   * @returns how many rows were written.
+   * @throws RangeError for vectors of other dimensions, not finite, or without a direction.
+   * @throws IndexDefinitionError for another model's.
+   * @throws IndexCursorError when the log is not the one that was indexed before.
+   */
+  index(
+    entries: Iterable<Entry>,
+    vectors?: readonly (VectorLike | null)[],
+    { model }: { readonly model?: string } = {},
+  ): number {
+    const all = [...entries]
+    const definition = this.#definition.vectors
+    if (model !== undefined) checkDefinition(this.#definition, { model })
+    if (vectors !== undefined && definition === undefined) {
+      throw new IndexDefinitionError(this.name, 'dimensions', vectors[0]?.length, undefined)
+    }
+    if (vectors !== undefined && vectors.length !== all.length) {
+      throw new RangeError(
+        `vectors must be as many as the entries, ${all.length}, got ${vectors.length}`,
+      )
+    }
+    const prepared = all.map((entry, i): Prepared => {
+      const vector = vectors?.[i]
+      return {
+        entry,
+        words: wordsOf(this.textOf(entry.payload) ?? ''),
+        vector:
+          vector === undefined || vector === null || definition === undefined
+            ? null
+            : toVector(`vectors[${i}]`, vector, definition.dimensions, definition.distance),
+      }
+    })
+    return this.#db.transaction(() => {
+      let written = 0
+      for (const log of byLog(prepared)) written += this.#indexLog(log)
+      return written
+    })
+  }
+
+  /**
+   * The entries that the index has not come to yet, log by log, each in its order; lazily.
+   * @throws IndexCursorError when a log is not the one that was indexed.
+   */
+  *pending(
+    selection: Pick<RecallSelection, 'prefix' | 'writer'> & { readonly stream?: string } = {},
+  ): Generator<Entry> {
+    const { stream, prefix, writer } = selection
+    const known = new Map(this.cursor().map((head) => [keyOf(head), head]))
+    const streams =
+      stream === undefined
+        ? WriterLog.streams(this.#db, prefix === undefined ? {} : { prefix })
+        : [stream]
+    for (const each of streams) {
+      for (const head of WriterLog.heads(this.#db, each)) {
+        if (writer !== undefined && head.writer !== writer) continue
+        const seen = known.get(keyOf(head))
+        if (seen !== undefined) this.#checkSeen(seen, head)
+        if (seen?.seq === head.seq) continue
+        yield* WriterLog.read(this.#db, each, head.writer, { after: seen?.seq ?? 0n })
+      }
+    }
+  }
+
+  /** How far it has come, in each log: for `follow(db, { after: index.cursor() })`. */
+  cursor(): LogHead[] {
+    return this.#cursor.heads()
+  }
+
+  /**
+   * Find entries.
+   * @throws TypeError, RangeError for a question that cannot be asked: neither text nor vector,
+   * empty text, a vector of other dimensions, not finite or without a direction, `k` out of range.
+   * @throws IndexDefinitionError for a vector of another model, or where the index has none.
+   */
+  search(question: Question): Found {
+    const { text, vector, model, k = DEFAULT_K } = question
+    if (!Number.isInteger(k) || k < 1 || k > MOST_K) {
+      throw new RangeError(`k must be a whole number from 1 to ${MOST_K}, got ${quote(k)}`)
+    }
+    const words = text === undefined ? undefined : askedWords(toText(text))
+    const asked = this.#toVector(vector, model)
+    if (words === undefined && asked === undefined) {
+      throw new TypeError('a question must have a text, a vector, or both')
+    }
+    const selected = new Selected(question)
+    const depth = Math.max(SPARE * k, LEAST_DEPTH)
+    const isLasting = !this.#db.inTransaction
+    return this.#db.snapshot(() => {
+      const byText =
+        words === undefined
+          ? undefined
+          : words.length === 0
+            ? []
+            : this.#tables.byWords(words, selected, depth)
+      const byVector =
+        asked === undefined ? undefined : this.#tables.byVector(asked, selected, depth, isLasting)
+      return this.#verified(fuse(byText, byVector), k)
+    })
+  }
+
+  /** How it stands. */
+  status(): IndexStatus {
+    return this.#db.snapshot(() => {
+      const { entries, vectors } = this.#tables.counts()
+      const known = this.cursor()
+      let behind = 0n
+      for (const stream of WriterLog.streams(this.#db)) {
+        for (const { seq } of WriterLog.heads(this.#db, stream)) behind += seq
+      }
+      for (const { seq } of known) behind -= seq
+      return {
+        name: this.name,
+        vectors: this.vectors,
+        entries,
+        withVector: vectors,
+        logs: known.length,
+        behind,
+      }
+    })
+  }
+
+  /** Empty it, so that all entries are pending again: how it is rebuilt, and how rows go. */
+  clear(): void {
+    this.#db.transaction(() => {
+      lockRegistry(this.#db)
+      this.#tables.drop()
+      this.#tables.create()
+      this.#db.exec('UPDATE _agent_store_recall SET epoch = ? WHERE name = ?', [
+        newEpoch(),
+        this.name,
+      ])
+    })
+  }
+
+  /** Remove it and all its tables. The log is as it was. */
+  drop(): void {
+    this.#db.transaction(() => {
+      lockRegistry(this.#db)
+      this.#tables.drop()
+      this.#db.exec('DELETE FROM _agent_store_recall WHERE name = ?', [this.name])
+    })
+  }
+
+  #toVector(vector: VectorLike | undefined, model: string | undefined): Float32Array | undefined {
+    if (model !== undefined) checkDefinition(this.#definition, { model })
+    if (vector === undefined) return undefined
+    const { vectors } = this.#definition
+    if (vectors === undefined) {
+      throw new IndexDefinitionError(this.name, 'dimensions', vector.length, undefined)
+    }
+    return toVector('vector', vector, vectors.dimensions, vectors.distance)
+  }
+
+  #verified(ranked: readonly Ranked[], k: number): Found {
+    const hits: Hit[] = []
+    const stale: StaleHit[] = []
+    for (let at = 0; at < ranked.length && hits.length < k; at += k) {
+      const some = ranked.slice(at, at + k)
+      const looked = lookUp(this.#db, some)
+      for (const [i, candidate] of some.entries()) {
+        const entry = looked[i]
+        const { stream, writer, seq, contentHash } = candidate
+        if (typeof entry !== 'object') {
+          stale.push({ stream, writer, seq, contentHash, reason: entry ?? 'vanished' })
+        } else if (hits.length < k) hits.push({ ...candidate, entry })
+      }
+    }
+    return { hits, stale }
+  }
+
+  #indexLog(prepared: readonly Prepared[]): number {
+    const [first] = prepared
+    const last = prepared.at(-1)
+    if (first === undefined || last === undefined) return 0
+    const log = this.#cursor.lock(first.entry.stream, first.entry.writer)
+    const stored = this.#tables.stored(log.id, first.entry.seq, last.entry.seq)
+    const rows = new Map<bigint, NewRow>()
+    for (const { entry, words, vector } of prepared) {
+      const { seq, contentHash } = entry
+      const old = stored.get(seq)
+      const isSame = old !== undefined && Buffer.compare(old.contentHash, contentHash) === 0
+      if (isSame && (old.hasVector || vector === null)) continue
+      if (words.length > 0 || vector !== null) {
+        rows.set(seq, { log: log.id, seq, contentHash, words, vector })
+      }
+    }
+    const replaced = [...rows.keys()].flatMap((seq) => stored.get(seq) ?? [])
+    this.#tables.remove(replaced)
+    this.#tables.insert([...rows.values()])
+    this.#cursor.advance(
+      log,
+      prepared.map(({ entry }) => entry),
+    )
+    return rows.size
+  }
+
+  #checkSeen(seen: LogHead, head: LogHead): void {
+    const { stream, writer, seq } = seen
+    const stored = seq === head.seq ? head : WriterLog.entry(this.#db, stream, writer, seq)
+    if (stored === null || Buffer.compare(stored.contentHash, seen.contentHash) !== 0) {
+      throw new IndexCursorError(this.name, stream, writer, seq)
+    }
+  }
+}
+
+/** An entry and what is made of it. */
+interface Prepared {
+  readonly entry: Entry
+  readonly words: readonly string[]
+  readonly vector: Float32Array | null
+}
+
+/** Those of each log, by their seqs; the logs in one order, so that two indexers do not block. */
+function byLog(prepared: readonly Prepared[]): Prepared[][] {
+  const logs = new Map<string, Prepared[]>()
+  for (const each of prepared) {
+    const key = keyOf(each.entry)
+    const log = logs.get(key)
+    if (log === undefined) logs.set(key, [each])
+    else log.push(each)
+  }
+  return [...logs]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([, log]) => log.sort((a, b) => (a.entry.seq < b.entry.seq ? -1 : 1)))
+}
+
+function toText(text: unknown): string {
+  if (typeof text !== 'string') throw new TypeError(`text must be a string, got ${quote(text)}`)
+  if (text.trim() === '') throw new RangeError('text must not be empty')
+  return text.toWellFormed()
+}
+
+/** No name holds a NUL. */
+function keyOf({ stream, writer }: { readonly stream: string; readonly writer: string }): string {
+  return `${stream}\0${writer}`
+}

@@ -1,0 +1,166 @@
+/**
+ * The indexes of a store: their names, and what each was created for.
+ *
+ * @module
+ */
+import {
+  type Backend,
+  checkText,
+  ensureTable,
+  MalformedRowError,
+  quote,
+  type Table,
+} from '../index.ts'
+import { IndexDefinitionError, IndexVersionError, UnknownIndexError } from './errors.ts'
+import type { Definition, VectorDefinition } from './tables.ts'
+import { DISTANCES, MOST_DIMENSIONS } from './vectors.ts'
+
+/** How the tables of an index are laid out. Another layout has another number. */
+export const VERSION = 1n
+
+const REGISTRY: Table = {
+  name: '_agent_store_recall',
+  sqlite: {
+    ddl:
+      'CREATE TABLE IF NOT EXISTS _agent_store_recall (name TEXT NOT NULL, id INTEGER NOT NULL, ' +
+      'version INTEGER NOT NULL, model TEXT, dimensions INTEGER, distance TEXT, epoch INTEGER NOT NULL, ' +
+      'PRIMARY KEY (name))',
+    columns: [
+      'name TEXT NOT NULL PRIMARY KEY 1',
+      'id INTEGER NOT NULL',
+      'version INTEGER NOT NULL',
+      'model TEXT',
+      'dimensions INTEGER',
+      'distance TEXT',
+      'epoch INTEGER NOT NULL',
+    ],
+  },
+  postgres: {
+    ddl:
+      'CREATE TABLE IF NOT EXISTS _agent_store_recall (name TEXT COLLATE "C" NOT NULL, id BIGINT NOT NULL, ' +
+      'version BIGINT NOT NULL, model TEXT, dimensions BIGINT, distance TEXT, epoch BIGINT NOT NULL, ' +
+      'PRIMARY KEY (name))',
+    columns: [
+      'name text COLLATE C NOT NULL PRIMARY KEY 1',
+      'id bigint NOT NULL',
+      'version bigint NOT NULL',
+      'model text',
+      'dimensions bigint',
+      'distance text',
+      'epoch bigint NOT NULL',
+    ],
+  },
+}
+
+const COLUMNS = 'name, id, version, model, dimensions, distance'
+const LOCK = "SELECT pg_advisory_xact_lock(hashtext('agent-store'), hashtext('recall'))"
+
+/** Create the list of indexes where it is missing. @throws SchemaError. */
+export function ensureRegistry(db: Backend): void {
+  ensureTable(db, REGISTRY)
+}
+
+/** Let nobody else create or drop an index until the transaction ends. */
+export function lockRegistry(db: Backend): void {
+  if (db.dialect === 'postgres') db.query(LOCK)
+}
+
+/** The names of the indexes, in binary order. */
+export function indexNames(db: Backend): string[] {
+  if (!hasRegistry(db)) return []
+  return db
+    .query('SELECT name FROM _agent_store_recall ORDER BY name')
+    .map(([name]) => String(name))
+}
+
+/** What an index was created for; `undefined` where there is none. @throws IndexVersionError. */
+export function findDefinition(db: Backend, name: string): Definition | undefined {
+  checkText('name', name)
+  if (!hasRegistry(db)) return undefined
+  const row = db.query(`SELECT ${COLUMNS} FROM _agent_store_recall WHERE name = ?`, [name])[0]
+  if (row === undefined) return undefined
+  const [, id, version, model, dimensions, distance] = row
+  if (version !== VERSION) {
+    throw new IndexVersionError(name, typeof version === 'bigint' ? version : 0n, VERSION)
+  }
+  if (typeof id !== 'bigint') throw malformed(name)
+  if (model === null) return { name, id, vectors: undefined }
+  const found = DISTANCES.find((known) => known === distance)
+  if (typeof model !== 'string' || typeof dimensions !== 'bigint' || found === undefined) {
+    throw malformed(name)
+  }
+  return { name, id, vectors: { model, dimensions: Number(dimensions), distance: found } }
+}
+
+/** @throws UnknownIndexError. @throws IndexVersionError. */
+export function getDefinition(db: Backend, name: string): Definition {
+  const found = findDefinition(db, name)
+  if (found === undefined) throw new UnknownIndexError(name, indexNames(db))
+  return found
+}
+
+/** Write down a new index. Call it in a transaction, behind {@link lockRegistry}. */
+export function addDefinition(
+  db: Backend,
+  name: string,
+  vectors: VectorDefinition | undefined,
+): Definition {
+  const id =
+    BigInt(Number(db.query('SELECT coalesce(max(id), 0) FROM _agent_store_recall')[0]?.[0] ?? 0n)) +
+    1n
+  db.exec(`INSERT INTO _agent_store_recall (${COLUMNS}, epoch) VALUES (?, ?, ?, ?, ?, ?, ?)`, [
+    name,
+    id,
+    VERSION,
+    vectors?.model ?? null,
+    vectors === undefined ? null : BigInt(vectors.dimensions),
+    vectors?.distance ?? null,
+    newEpoch(),
+  ])
+  return { name, id, vectors }
+}
+
+/** Never one that was before, whatever is rolled back. */
+export function newEpoch(): bigint {
+  return crypto.getRandomValues(new BigInt64Array(1))[0] ?? 0n
+}
+
+/** @throws TypeError, RangeError that name the member. */
+export function checkVectors(vectors: VectorDefinition | undefined): void {
+  if (vectors === undefined) return
+  const { model, dimensions, distance } = vectors
+  checkText('model', model)
+  if (!Number.isInteger(dimensions) || dimensions < 1 || dimensions > MOST_DIMENSIONS) {
+    throw new RangeError(
+      `dimensions must be a whole number from 1 to ${MOST_DIMENSIONS}, got ${quote(dimensions)}`,
+    )
+  }
+  if (!DISTANCES.includes(distance)) {
+    throw new RangeError(`distance must be one of ${DISTANCES.join(', ')}, got ${quote(distance)}`)
+  }
+}
+
+/** @throws IndexDefinitionError where an index is not what the caller takes it for. */
+export function checkDefinition(
+  { name, vectors }: Definition,
+  expected: Partial<VectorDefinition>,
+): void {
+  for (const field of ['model', 'dimensions', 'distance'] as const) {
+    const wanted = expected[field]
+    if (wanted !== undefined && wanted !== vectors?.[field]) {
+      throw new IndexDefinitionError(name, field, wanted, vectors?.[field])
+    }
+  }
+}
+
+function hasRegistry(db: Backend): boolean {
+  const sql =
+    db.dialect === 'sqlite'
+      ? "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = '_agent_store_recall'"
+      : "SELECT 1 WHERE to_regclass('_agent_store_recall') IS NOT NULL"
+  return db.query(sql).length > 0
+}
+
+function malformed(name: string): MalformedRowError {
+  return new MalformedRowError(`the definition of index ${quote(name)} is damaged; drop the index`)
+}

@@ -1,0 +1,95 @@
+/**
+ * Which entries a search is about: those of some streams, of a writer, of a range of seqs.
+ *
+ * @module
+ */
+import { checkText, quote, type Value } from '../index.ts'
+
+/** Which entries; all of them where nothing is said. */
+export interface RecallSelection {
+  /** One stream, or several. */
+  readonly stream?: string | readonly string[]
+  /** All streams whose name starts with this; not together with `stream`. */
+  readonly prefix?: string
+  /** Of this writer alone. */
+  readonly writer?: string
+  /** No entry before this seq of its log. */
+  readonly fromSeq?: bigint
+  /** No entry behind this seq of its log. */
+  readonly toSeq?: bigint
+}
+
+const MAX_INT64 = 2n ** 63n - 1n
+const MOST_STREAMS = 1_000
+
+/** A selection that was checked, as conditions on the tables `l` (logs) and `e` (entries). */
+export class Selected {
+  /** Conditions on `l`, each behind an AND; empty for all logs. */
+  readonly logs: string
+  readonly logParams: readonly Value[]
+  readonly fromSeq: bigint
+  readonly toSeq: bigint
+
+  /** @throws TypeError, RangeError that name the member. */
+  constructor({ stream, prefix, writer, fromSeq, toSeq }: RecallSelection) {
+    const conditions: string[] = []
+    const params: Value[] = []
+    if (stream !== undefined) {
+      const streams = typeof stream === 'string' ? [stream] : [...stream]
+      for (const name of streams) checkText('stream', name)
+      if (prefix !== undefined) {
+        throw new TypeError(`stream and prefix exclude each other, got ${quote(prefix)} as well`)
+      }
+      if (streams.length > MOST_STREAMS) {
+        throw new RangeError(`stream must be at most ${MOST_STREAMS} names, got ${streams.length}`)
+      }
+      conditions.push(
+        streams.length === 0 ? '1 = 0' : `l.stream IN (${streams.map(() => '?').join(', ')})`,
+      )
+      params.push(...streams)
+    }
+    if (prefix !== undefined) {
+      checkText('prefix', prefix)
+      conditions.push('substr(l.stream, 1, CAST(? AS INTEGER)) = ?')
+      params.push(BigInt([...prefix].length), prefix)
+    }
+    if (writer !== undefined) {
+      checkText('writer', writer)
+      conditions.push('l.writer = ?')
+      params.push(writer)
+    }
+    this.logs = conditions.map((condition) => ` AND ${condition}`).join('')
+    this.logParams = params
+    this.fromSeq = seqOf('fromSeq', fromSeq, 1n)
+    this.toSeq = seqOf('toSeq', toSeq, MAX_INT64)
+  }
+
+  /** Whether it leaves anything out. */
+  get isAll(): boolean {
+    return this.logs === '' && !this.hasRange
+  }
+
+  get hasRange(): boolean {
+    return this.fromSeq > 1n || this.toSeq < MAX_INT64
+  }
+
+  /** All conditions, on `l` and `e`, each behind an AND. */
+  get sql(): string {
+    return this.hasRange ? `${this.logs} AND e.seq >= ? AND e.seq <= ?` : this.logs
+  }
+
+  get params(): readonly Value[] {
+    return this.hasRange ? [...this.logParams, this.fromSeq, this.toSeq] : this.logParams
+  }
+}
+
+function seqOf(argument: string, value: unknown, otherwise: bigint): bigint {
+  if (value === undefined) return otherwise
+  if (typeof value !== 'bigint') {
+    throw new TypeError(`${argument} must be a bigint, got ${quote(value)}`)
+  }
+  if (value < 0n || value > MAX_INT64) {
+    throw new RangeError(`${argument} must be from 0 to ${MAX_INT64}, got ${value}`)
+  }
+  return value
+}

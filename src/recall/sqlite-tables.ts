@@ -1,0 +1,203 @@
+/**
+ * An index on SQLite: words in FTS5, which keeps no copy of the text, and vectors beside their
+ * codes, which are scanned as a whole.
+ *
+ * Why no extension for the vectors: `docs/decisions/0006-exact-search-over-codes.md`.
+ *
+ * @module
+ */
+import { type Backend, MalformedRowError, type Value } from '../index.ts'
+import { CodeScan, toCode } from './code-scan.ts'
+import { ExtensionError } from './errors.ts'
+import { tellingWords } from './postings.ts'
+import { newEpoch } from './registry.ts'
+import { byScore, ENTRY_COLUMNS, toCandidate } from './rows.ts'
+import type { Selected } from './selection.ts'
+import type { Candidate, Definition, IndexTables, NewRow, StoredRow } from './tables.ts'
+import { fromFloatBytes, likeness, toFloatBytes } from './vectors.ts'
+import type { AskedWord } from './words.ts'
+
+/** Codes tell vectors apart to a thousandth or so: look at more than are wanted. */
+const SPARE = 4
+const LEAST_SPARE = 100
+/** Entries with the words asked for that are ranked at most, the newest ones. */
+const MOST_RANKED = 20_000
+
+/** See {@link IndexTables}. */
+export class SqliteTables implements IndexTables {
+  readonly #db: Backend
+  readonly #definition: Definition
+  readonly #name: string
+  readonly #scan: CodeScan | undefined
+
+  constructor(db: Backend, definition: Definition, cacheBytes: number | undefined) {
+    this.#db = db
+    this.#definition = definition
+    this.#name = `_agent_store_recall_${definition.id}`
+    const { vectors } = definition
+    if (vectors !== undefined) {
+      const { dimensions, distance } = vectors
+      this.#scan = new CodeScan(db, `${this.#name}_code`, dimensions, distance, cacheBytes)
+    }
+  }
+
+  create(): void {
+    const hasWords = this.#db.query("SELECT 1 FROM pragma_module_list WHERE name = 'fts5'")
+    if (hasWords.length === 0) {
+      throw new ExtensionError(
+        'this SQLite was built without FTS5; use the one built into Node (SqliteBackend.open), ' +
+          'or a driver whose SQLite has it',
+      )
+    }
+    const name = this.#name
+    this.#db.exec(
+      `CREATE TABLE ${name}_log (id INTEGER PRIMARY KEY, stream TEXT NOT NULL, writer TEXT NOT NULL,
+        seq INTEGER NOT NULL, content_hash BLOB, UNIQUE (stream, writer))`,
+    )
+    this.#db.exec(
+      `CREATE TABLE ${name}_entry (id INTEGER PRIMARY KEY AUTOINCREMENT, log INTEGER NOT NULL,
+        seq INTEGER NOT NULL, content_hash BLOB NOT NULL, has_vector INTEGER NOT NULL,
+        UNIQUE (log, seq))`,
+    )
+    // Words come folded, so this tokenizer only parts them at spaces.
+    this.#db.exec(
+      `CREATE VIRTUAL TABLE ${name}_text USING fts5(words, content='', contentless_delete=1,
+        tokenize='ascii', prefix='3')`,
+    )
+    if (this.#definition.vectors === undefined) return
+    this.#db.exec(`CREATE TABLE ${name}_vector (id INTEGER PRIMARY KEY, vector BLOB NOT NULL)`)
+    this.#db.exec(`CREATE TABLE ${name}_code (id INTEGER PRIMARY KEY, code BLOB NOT NULL)`)
+  }
+
+  drop(): void {
+    for (const part of ['log', 'entry', 'text', 'vector', 'code']) {
+      this.#db.exec(`DROP TABLE IF EXISTS ${this.#name}_${part}`)
+    }
+  }
+
+  stored(log: bigint, from: bigint, to: bigint): Map<bigint, StoredRow> {
+    const rows = this.#db.query(
+      `SELECT seq, id, content_hash, has_vector FROM ${this.#name}_entry
+        WHERE log = ? AND seq >= ? AND seq <= ?`,
+      [log, from, to],
+    )
+    return new Map(
+      rows.map(([seq, id, contentHash, hasVector]) => {
+        if (
+          typeof seq !== 'bigint' ||
+          typeof id !== 'bigint' ||
+          !(contentHash instanceof Uint8Array)
+        ) {
+          throw new MalformedRowError(`${this.#name}_entry is damaged; rebuild the index`)
+        }
+        return [seq, { id, contentHash, hasVector: hasVector === 1n }]
+      }),
+    )
+  }
+
+  remove(rows: readonly StoredRow[]): void {
+    if (rows.length === 0) return
+    const parts = this.#scan === undefined ? ['entry'] : ['entry', 'vector', 'code']
+    for (const { id } of rows) {
+      for (const part of parts)
+        this.#db.exec(`DELETE FROM ${this.#name}_${part} WHERE id = ?`, [id])
+      this.#db.exec(`DELETE FROM ${this.#name}_text WHERE rowid = ?`, [id])
+    }
+    // Who keeps codes in memory has to read them anew.
+    this.#db.exec('UPDATE _agent_store_recall SET epoch = ? WHERE name = ?', [
+      newEpoch(),
+      this.#definition.name,
+    ])
+  }
+
+  insert(rows: readonly NewRow[]): void {
+    const name = this.#name
+    for (const { log, seq, contentHash, words, vector } of rows) {
+      const id = this.#db.query(
+        `INSERT INTO ${name}_entry (log, seq, content_hash, has_vector) VALUES (?, ?, ?, ?)
+          RETURNING id`,
+        [log, seq, contentHash, vector === null ? 0n : 1n],
+      )[0]?.[0]
+      if (typeof id !== 'bigint') throw new MalformedRowError(`${name}_entry gave no id`)
+      this.#db.exec(`INSERT INTO ${name}_text (rowid, words) VALUES (?, ?)`, [id, words.join(' ')])
+      if (vector === null) continue
+      this.#db.exec(`INSERT INTO ${name}_vector VALUES (?, ?)`, [id, toFloatBytes(vector)])
+      this.#db.exec(`INSERT INTO ${name}_code VALUES (?, ?)`, [id, toCode(id, log, seq, vector)])
+    }
+  }
+
+  byWords(words: readonly AskedWord[], selected: Selected, depth: number): Candidate[] {
+    const name = this.#name
+    const found = `SELECT count(*) FROM (SELECT 1 FROM ${name}_text WHERE ${name}_text MATCH ? LIMIT ?)`
+    const match = tellingWords(words, (each, most) =>
+      Number(this.#db.query(found, [matchOf(each, ' AND '), BigInt(most)])[0]?.[0] ?? 0n),
+    )
+    if (match === undefined) return []
+    const expression = matchOf(match.words, match.all ? ' AND ' : ' OR ')
+    // In this order: first what the words find, then whose it is.
+    const rows = this.#db.query(
+      `SELECT * FROM (
+        SELECT ${ENTRY_COLUMNS}, -bm25(${name}_text) AS score
+        FROM ${name}_text CROSS JOIN ${name}_entry AS e ON e.id = ${name}_text.rowid
+          CROSS JOIN ${name}_log AS l ON l.id = e.log
+        WHERE ${name}_text MATCH ?${selected.sql}
+        ORDER BY ${name}_text.rowid DESC LIMIT ${MOST_RANKED})
+      ORDER BY score DESC, stream, writer, seq LIMIT ?`,
+      [expression, ...selected.params, BigInt(depth)],
+    )
+    return rows.map(toCandidate)
+  }
+
+  byVector(
+    vector: Float32Array,
+    selected: Selected,
+    depth: number,
+    isLasting: boolean,
+  ): Candidate[] {
+    const { vectors } = this.#definition
+    if (this.#scan === undefined || vectors === undefined) return []
+    const name = this.#name
+    const epoch = this.#db.query('SELECT epoch FROM _agent_store_recall WHERE name = ?', [
+      this.#definition.name,
+    ])[0]?.[0]
+    const logs =
+      selected.logs === ''
+        ? undefined
+        : new Set(
+            this.#db
+              .query(
+                `SELECT l.id FROM ${name}_log AS l WHERE 1 = 1${selected.logs}`,
+                selected.logParams,
+              )
+              .map(([id]) => Number(id)),
+          )
+    const ids = this.#scan.nearest(
+      vector,
+      { logs, fromSeq: Number(selected.fromSeq), toSeq: Number(selected.toSeq) },
+      Math.max(SPARE * depth, depth + LEAST_SPARE),
+      typeof epoch === 'bigint' ? epoch : 0n,
+      isLasting,
+    )
+    const one = `SELECT ${ENTRY_COLUMNS}, v.vector FROM ${name}_vector AS v
+      JOIN ${name}_entry AS e ON e.id = v.id JOIN ${name}_log AS l ON l.id = e.log WHERE v.id = ?`
+    const candidates = ids.flatMap((id) => {
+      const row = this.#db.query(one, [id])[0]
+      const exact = fromFloatBytes(row?.[4], vectors.dimensions)
+      if (row === undefined || exact === undefined) return []
+      return toCandidate([...row.slice(0, 4), likeness(vector, exact, vectors.distance)])
+    })
+    return candidates.sort(byScore).slice(0, depth)
+  }
+
+  counts(): { entries: bigint; vectors: bigint } {
+    const row = this.#db.query(
+      `SELECT count(*), coalesce(sum(has_vector), 0) FROM ${this.#name}_entry`,
+    )[0]
+    return { entries: BigInt(Number(row?.[0] ?? 0n)), vectors: BigInt(Number(row?.[1] ?? 0n)) }
+  }
+}
+
+/** Words are letters and digits only; in quotes none of them is an operator. */
+function matchOf(words: readonly AskedWord[], operator: string): Value {
+  return words.map(({ word, isPrefix }) => `"${word}"${isPrefix ? ' *' : ''}`).join(operator)
+}

@@ -1,0 +1,96 @@
+/**
+ * Vectors as they come in, are checked, and are stored.
+ *
+ * Under cosine distance a vector is stored with length 1, so that all three distances come down
+ * to inner products: cosine is one, `dot` is one, and the square of a Euclidean distance is
+ * `|a|² + |b|² - 2ab`.
+ *
+ * @module
+ */
+import { quote } from '../index.ts'
+
+/** How two vectors are compared. `l2` is the Euclidean distance. */
+export type Distance = 'cosine' | 'dot' | 'l2'
+
+/** All of them. */
+export const DISTANCES: readonly Distance[] = ['cosine', 'dot', 'l2']
+
+/** The most dimensions of an index: what pgvector's graph takes. */
+export const MOST_DIMENSIONS = 2_000
+
+/** A vector as a consumer has it. */
+export type VectorLike = Float32Array | Float64Array | readonly number[]
+
+/**
+ * A vector of `dimensions` finite numbers, with 32 bits each; of length 1 under cosine.
+ * @throws TypeError, RangeError that name the argument.
+ */
+export function toVector(
+  argument: string,
+  value: unknown,
+  dimensions: number,
+  distance: Distance,
+): Float32Array {
+  if (!isVectorLike(value)) {
+    throw new TypeError(`${argument} must be an array of numbers, got ${quote(value)}`)
+  }
+  if (value.length !== dimensions) {
+    throw new RangeError(
+      `${argument} must have ${dimensions} dimensions, as its index has, got ${value.length}`,
+    )
+  }
+  const vector = new Float32Array(dimensions)
+  let sum = 0
+  for (let i = 0; i < dimensions; i++) {
+    const component: unknown = value[i]
+    if (typeof component !== 'number') {
+      throw new TypeError(`${argument}[${i}] must be a number, got ${quote(component)}`)
+    }
+    vector[i] = component
+    if (!Number.isFinite(vector[i])) {
+      throw new RangeError(`${argument}[${i}] must be a finite 32-bit float, got ${component}`)
+    }
+    sum += component * component
+  }
+  if (distance === 'cosine') {
+    const length = Math.sqrt(sum)
+    // Below, the quotients would not be those of the vector any more.
+    if (!(length > 1e-30 && Number.isFinite(length))) {
+      throw new RangeError(
+        `${argument} has length ${length}, and a cosine is the angle between two directions`,
+      )
+    }
+    for (let i = 0; i < dimensions; i++) vector[i] = Number(value[i]) / length
+  }
+  return vector
+}
+
+function isVectorLike(value: unknown): value is VectorLike {
+  return value instanceof Float32Array || value instanceof Float64Array || Array.isArray(value)
+}
+
+/** How alike two vectors are: the larger, the more. Under `l2` the distance, negated. */
+export function likeness(a: Float32Array, b: Float32Array, distance: Distance): number {
+  let sum = 0
+  if (distance === 'l2') {
+    for (let i = 0; i < a.length; i++) sum += ((a[i] ?? 0) - (b[i] ?? 0)) ** 2
+    return -Math.sqrt(sum)
+  }
+  for (let i = 0; i < a.length; i++) sum += (a[i] ?? 0) * (b[i] ?? 0)
+  return sum
+}
+
+/** Little-endian 32-bit floats. */
+export function toFloatBytes(vector: Float32Array): Uint8Array {
+  const bytes = new Uint8Array(4 * vector.length)
+  const view = new DataView(bytes.buffer)
+  for (let i = 0; i < vector.length; i++) view.setFloat32(4 * i, vector[i] ?? 0, true)
+  return bytes
+}
+
+/** @returns `undefined` for bytes that are no vector of so many dimensions. */
+export function fromFloatBytes(bytes: unknown, dimensions: number): Float32Array | undefined {
+  if (!(bytes instanceof Uint8Array) || bytes.length !== 4 * dimensions) return undefined
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+  return Float32Array.from({ length: dimensions }, (_, i) => view.getFloat32(4 * i, true))
+}

@@ -1,0 +1,65 @@
+/**
+ * Whether what an index has found is still what the log says.
+ *
+ * @module
+ */
+import { type Backend, chainHash, type Entry, type Row } from '../index.ts'
+import type { Candidate } from './tables.ts'
+
+/** What became of an entry that was indexed. */
+export type StaleReason =
+  /** The log has no such entry any more. */
+  | 'vanished'
+  /** Another entry stands in its place. */
+  | 'changed'
+  /** Its payload does not give its hash, or its row is not one of a log. */
+  | 'broken'
+
+/** An indexed entry whose log says something else. */
+export interface StaleHit {
+  readonly stream: string
+  readonly writer: string
+  readonly seq: bigint
+  /** What was indexed. */
+  readonly contentHash: Uint8Array
+  readonly reason: StaleReason
+}
+
+const AT_ONCE = 64
+
+/** The log's own entries, or what is wrong with them, in the order of the candidates. */
+export function lookUp(db: Backend, candidates: readonly Candidate[]): (Entry | StaleReason)[] {
+  const found: (Entry | StaleReason)[] = []
+  for (let at = 0; at < candidates.length; at += AT_ONCE) {
+    const some = candidates.slice(at, at + AT_ONCE)
+    const rows = db.query(
+      `SELECT stream, writer, seq, prev_hash, content_hash, payload FROM _agent_store_log
+        WHERE (stream, writer, seq) IN (VALUES ${some.map(() => '(?, ?, ?)').join(', ')})`,
+      some.flatMap(({ stream, writer, seq }) => [stream, writer, seq]),
+    )
+    const byPlace = new Map(
+      rows.map((row) => [`${String(row[0])}\0${String(row[1])}\0${String(row[2])}`, row]),
+    )
+    for (const candidate of some) {
+      const { stream, writer, seq } = candidate
+      found.push(checked(candidate, byPlace.get(`${stream}\0${writer}\0${seq}`)))
+    }
+  }
+  return found
+}
+
+function checked(candidate: Candidate, row: Row | undefined): Entry | StaleReason {
+  if (row === undefined) return 'vanished'
+  const { stream, writer, seq } = candidate
+  const [, , , prevHash = null, contentHash, payload] = row
+  if (
+    !(contentHash instanceof Uint8Array && payload instanceof Uint8Array) ||
+    !(prevHash === null || prevHash instanceof Uint8Array) ||
+    (prevHash === null) !== (seq === 1n)
+  ) {
+    return 'broken'
+  }
+  if (Buffer.compare(contentHash, candidate.contentHash) !== 0) return 'changed'
+  if (Buffer.compare(chainHash(prevHash, payload), contentHash) !== 0) return 'broken'
+  return { stream, writer, seq, prevHash, contentHash, payload }
+}

@@ -1,0 +1,434 @@
+/** One index on every database: what it finds, what it refuses, and that the log has the last word. */
+import assert from 'node:assert/strict'
+import { suite, test } from 'node:test'
+import { type Backend, type Entry, WriterLog } from 'agent-store'
+import { type Question, RecallIndex } from 'agent-store/recall'
+import { utf8 } from '../support.ts'
+import { clustered } from './clustered.ts'
+import { PLACES } from './places.ts'
+
+const VECTORS = { model: 'hand', dimensions: 3, distance: 'cosine' } as const
+
+/** What was found, in short: the writer and seq of each hit. */
+function found(index: RecallIndex, question: Question): string[] {
+  return index.search(question).hits.map(({ writer, seq }) => `${writer} ${seq}`)
+}
+
+/** Entries of several writers in two streams, indexed by their words. */
+function indexed(db: Backend): RecallIndex {
+  WriterLog.appendMany(db, 'run:login', 'alice', [
+    'The login test fails one time in ten.',
+    'It reads the old token.',
+  ])
+  WriterLog.append(db, 'run:login', 'bob', 'Fixed: the token is read at the time of use.')
+  WriterLog.append(db, 'run:disk', 'alice', 'The disk is full in fourteen hours.')
+  const index = RecallIndex.create(db, 'words')
+  index.index(index.pending())
+  return index
+}
+
+for (const place of PLACES) {
+  suite(place.name, { skip: place.skip }, () => {
+    test('finds entries by their words, the best first, with their place in the chain', (t) => {
+      const db = place.open(t)
+      const index = indexed(db)
+      const { hits, stale } = index.search({ text: 'which test reads the old token?' })
+      assert.deepEqual(stale, [])
+      const [first] = hits
+      assert.equal(first?.writer, 'alice')
+      assert.equal(first.seq, 2n)
+      const entry = WriterLog.entry(db, 'run:login', 'alice', 2n)
+      assert.deepEqual(first.contentHash, entry?.contentHash)
+      assert.deepEqual(first.entry, entry)
+      assert.equal(first.textRank, 1)
+      assert.equal(first.vectorRank, undefined)
+      assert.deepEqual(found(index, { text: 'disks' }), ['alice 1'])
+      assert.deepEqual(found(index, { text: 'giraffe' }), [])
+      assert.equal(index.search({ text: 'token', k: 1 }).hits.length, 1)
+    })
+
+    test('looks only where it is told to', (t) => {
+      const db = place.open(t)
+      const index = indexed(db)
+      const text = 'token disk test'
+      assert.deepEqual(found(index, { text, stream: 'run:disk' }), ['alice 1'])
+      assert.deepEqual(found(index, { text, prefix: 'run:d' }), ['alice 1'])
+      assert.deepEqual(found(index, { text, writer: 'bob' }), ['bob 1'])
+      assert.deepEqual(found(index, { text, stream: ['run:login'], fromSeq: 2n }), ['alice 2'])
+      assert.deepEqual(found(index, { text, stream: [] }), [])
+      assert.equal(found(index, { text, toSeq: 1n }).length, 3)
+      assert.equal(found(index, { text, prefix: '' }).length, 4)
+      assert.throws(() => found(index, { text, stream: 'a', prefix: 'b' }), /exclude each other/)
+      assert.throws(() => found(index, { text, fromSeq: -1n }), RangeError)
+    })
+
+    test('takes whatever is typed for words', (t) => {
+      const index = indexed(place.open(t))
+      for (const text of [
+        '"',
+        "'",
+        "') OR 1=1 --",
+        'token AND',
+        'NOT token',
+        'NEAR(token, 2)',
+        'words:token',
+        '{words}: token',
+        'token^2 -test +(',
+        '*',
+        '***token***',
+        'a & b | !c <-> d:*',
+        '\\',
+        '\\token\\',
+        '%_',
+        '?',
+        '$1',
+        '\u0000token',
+        '\ud800token',
+        '🙂',
+        'x'.repeat(100_000),
+        'token '.repeat(10_000),
+      ]) {
+        const hits = found(index, { text })
+        assert.equal(hits.includes('alice 2'), text.includes('token'), JSON.stringify(text))
+      }
+    })
+
+    test('finds the beginning of a word, other cases, accents and scripts', (t) => {
+      const db = place.open(t)
+      const payloads = [
+        'Die Übersetzung der Fehlermeldungen ist fertig.',
+        'FUN_004016ba calls readFileSync in src/marshmallow/fields.py',
+        '数据库已满，请清理磁盘。',
+        'Ошибка подключения к серверу',
+        'ディスクがいっぱいです',
+        'गलत पासवर्ड',
+      ]
+      WriterLog.appendMany(db, 's', 'w', payloads)
+      const index = RecallIndex.create(db, 'words')
+      index.index(index.pending())
+      for (const [text, seq] of [
+        ['ubersetzung', 1],
+        ['ÜBERSETZUNG', 1],
+        ['fehler*', 1],
+        ['004016ba', 2],
+        ['fun_004016ba', 2],
+        ['read file sync', 2],
+        ['readfilesync', 2],
+        ['fields.py', 2],
+        ['磁盘', 3],
+        ['数据库', 3],
+        ['ошибка', 4],
+        ['ディスク', 5],
+        ['पासवर्ड', 6],
+      ] as const) {
+        assert.deepEqual(found(index, { text }), [`w ${seq}`], text)
+      }
+      assert.deepEqual(found(index, { text: 'fehler' }), [])
+    })
+
+    test('finds entries by vector, and by both together', (t) => {
+      const db = place.open(t)
+      const entries = WriterLog.appendMany(db, 's', 'w', ['red apple', 'green apple', 'blue sky'])
+      const index = RecallIndex.create(db, 'v', { vectors: VECTORS })
+      index.index(entries, [
+        [1, 0, 0],
+        [0, 2, 0],
+        [0, 0.1, 1],
+      ])
+      const { hits } = index.search({ vector: [0, 5, 0.1], k: 2 })
+      assert.deepEqual(
+        hits.map(({ seq }) => seq),
+        [2n, 3n],
+      )
+      assert.ok((hits[0]?.score ?? 0) > 0.999 && (hits[0]?.score ?? 0) <= 1.000001)
+      assert.equal(hits[0]?.vectorRank, 1)
+      assert.equal(hits[0].textRank, undefined)
+      const both = index.search({ text: 'apple', vector: Float32Array.of(0, 1, 0.9) }).hits
+      assert.equal(both[0]?.seq, 2n)
+      assert.equal(both[0].score, 1 / (60 + (both[0].textRank ?? 0)) + 1 / 61)
+      assert.equal(both.length, 3)
+      assert.deepEqual(found(index, { text: 'sky' }), ['w 3'])
+    })
+
+    test('compares vectors by each distance', (t) => {
+      const db = place.open(t)
+      const entries = WriterLog.appendMany(db, 's', 'w', ['a', 'b', 'c'])
+      const vectors = [
+        [1, 0],
+        [10, 1],
+        [0, 0.5],
+      ]
+      const order = { cosine: [1n, 2n, 3n], dot: [2n, 1n, 3n], l2: [1n, 3n, 2n] } as const
+      for (const distance of ['cosine', 'dot', 'l2'] as const) {
+        const index = RecallIndex.create(db, distance, {
+          vectors: { model: 'm', dimensions: 2, distance },
+        })
+        index.index(entries, vectors)
+        const { hits } = index.search({ vector: [1, 0.01] })
+        assert.deepEqual(
+          hits.map(({ seq }) => seq),
+          order[distance],
+          distance,
+        )
+        const scores = hits.map(({ score }) => score)
+        assert.deepEqual(
+          scores,
+          scores.toSorted((a, b) => b - a),
+        )
+      }
+    })
+
+    test('an entry that changed or vanished is reported, not returned', (t) => {
+      const db = place.open(t)
+      const index = indexed(db)
+      const entry = WriterLog.entry(db, 'run:login', 'alice', 2n)
+      db.exec("DELETE FROM _agent_store_log WHERE writer = 'bob'")
+      db.exec('UPDATE _agent_store_log SET payload = ? WHERE stream = ?', [utf8('x'), 'run:disk'])
+      db.exec('UPDATE _agent_store_log SET content_hash = ? WHERE seq = 2', [new Uint8Array(32)])
+      const { hits, stale } = index.search({ text: 'token disk test' })
+      assert.deepEqual(
+        hits.map(({ writer, seq }) => `${writer} ${seq}`),
+        ['alice 1'],
+      )
+      assert.deepEqual(
+        stale.map(({ writer, seq, reason }) => `${writer} ${seq} ${reason}`).sort(),
+        ['alice 1 broken', 'alice 2 changed', 'bob 1 vanished'],
+      )
+      assert.deepEqual(stale.find(({ seq }) => seq === 2n)?.contentHash, entry?.contentHash)
+    })
+
+    test('stale rows do not crowd out what is still true', (t) => {
+      const db = place.open(t)
+      WriterLog.appendMany(
+        db,
+        's',
+        'w',
+        Array.from({ length: 40 }, () => 'needle'),
+      )
+      const index = RecallIndex.create(db, 'words')
+      index.index(index.pending())
+      db.exec('DELETE FROM _agent_store_log WHERE seq <= 35')
+      const { hits, stale } = index.search({ text: 'needle', k: 5 })
+      assert.equal(hits.length, 5)
+      assert.equal(stale.length, 35)
+    })
+
+    test('keeps its cursor, and takes each entry once', (t) => {
+      const db = place.open(t)
+      const entries = WriterLog.appendMany(db, 's', 'w', ['one', 'two', '\u0000', 'four', 'five'])
+      const index = RecallIndex.create(db, 'words')
+      assert.equal(index.index(entries.slice(0, 2)), 2)
+      assert.equal(index.index(entries.slice(0, 3)), 0)
+      assert.deepEqual(seqs(index.cursor()), [3n])
+      assert.equal(index.index(entries.slice(4)), 1)
+      assert.deepEqual(seqs(index.cursor()), [3n])
+      assert.equal(index.status().behind, 2n)
+      assert.deepEqual(seqs([...index.pending()]), [4n, 5n])
+      assert.equal(index.index(index.pending()), 1)
+      assert.deepEqual([...index.pending()], [])
+      assert.deepEqual(index.status(), {
+        name: 'words',
+        vectors: undefined,
+        entries: 4n,
+        withVector: 0n,
+        logs: 1,
+        behind: 0n,
+      })
+    })
+
+    test('vectors may come after the words', (t) => {
+      const db = place.open(t)
+      const entries = WriterLog.appendMany(db, 's', 'w', ['one', 'two'])
+      const index = RecallIndex.create(db, 'v', { vectors: VECTORS })
+      index.index(entries)
+      assert.deepEqual(found(index, { vector: [1, 0, 0] }), [])
+      assert.equal(index.index(entries, [[1, 0, 0], null]), 1)
+      assert.deepEqual(found(index, { vector: [1, 0, 0] }), ['w 1'])
+      assert.deepEqual(found(index, { text: 'one' }), ['w 1'])
+      assert.equal(index.status().withVector, 1n)
+    })
+
+    test('what is rolled back is not found', (t) => {
+      const db = place.open(t)
+      const entries = WriterLog.appendMany(db, 's', 'w', ['one', 'two', 'three'])
+      const index = RecallIndex.create(db, 'v', { vectors: VECTORS })
+      const [first, second, third] = entries as [Entry, Entry, Entry]
+      index.index([first], [[1, 0, 0]])
+      const vector = [0, 1, 0.1]
+      assert.throws(() =>
+        db.transaction(() => {
+          index.index([second], [[0, 1, 0]])
+          assert.deepEqual(found(index, { vector, k: 1 }), ['w 2'])
+          throw new Error('no')
+        }),
+      )
+      assert.deepEqual(found(index, { vector }), ['w 1'])
+      index.index(
+        [second, third],
+        [
+          [0, 0, 1],
+          [0, 1, 0],
+        ],
+      )
+      assert.deepEqual(found(index, { vector }), ['w 3', 'w 2', 'w 1'])
+      assert.throws(() =>
+        db.transaction(() => {
+          index.clear()
+          assert.deepEqual(found(index, { vector }), [])
+          index.index([first], [[0, 1, 0]])
+          assert.deepEqual(found(index, { vector }), ['w 1'])
+          throw new Error('no')
+        }),
+      )
+      assert.deepEqual(found(index, { vector }), ['w 3', 'w 2', 'w 1'])
+    })
+
+    test('made again from the log, it gives the same answers', (t) => {
+      const db = place.open(t)
+      const next = clustered(8, 5, 7)
+      const entries = ['b', 'a', 'c'].flatMap((writer) =>
+        WriterLog.appendMany(
+          db,
+          's',
+          writer,
+          Array.from({ length: 30 }, (_, i) => `turn ${i % 7}`),
+        ),
+      )
+      const vectors = new Map(entries.map((entry) => [entry.contentHash.join(), next()]))
+      const vectorsOf = (some: readonly Entry[]) =>
+        some.map(({ contentHash }) => vectors.get(contentHash.join()) ?? null)
+      const index = RecallIndex.create(db, 'v', {
+        vectors: { model: 'm', dimensions: 8, distance: 'l2' },
+      })
+      index.index(entries, vectorsOf(entries))
+      const questions: Question[] = [
+        { text: 'turn 3' },
+        { vector: next() },
+        { text: '5', vector: next(), writer: 'a' },
+      ]
+      const before = questions.map((question) => index.search(question))
+      index.clear()
+      assert.equal(index.status().behind, 90n)
+      const pending = [...index.pending()]
+      index.index(pending, vectorsOf(pending))
+      assert.deepEqual(
+        questions.map((question) => index.search(question)),
+        before,
+      )
+    })
+
+    test('several indexes lie beside each other, and none touches the log', (t) => {
+      const db = place.open(t)
+      const before = WriterLog.appendMany(db, 's', 'w', ['one', 'two'])
+      const words = RecallIndex.create(db, 'words')
+      const small = RecallIndex.create(db, 'small', { vectors: VECTORS })
+      words.index(words.pending())
+      small.index(before, [
+        [1, 0, 0],
+        [0, 1, 0],
+      ])
+      assert.deepEqual(RecallIndex.names(db), ['small', 'words'])
+      words.drop()
+      assert.deepEqual(RecallIndex.names(db), ['small'])
+      assert.deepEqual(found(small, { vector: [0, 1, 0], k: 1 }), ['w 2'])
+      assert.throws(() => RecallIndex.open(db, 'words'), {
+        code: 'RECALL_UNKNOWN_INDEX',
+        known: ['small'],
+      })
+      assert.deepEqual(
+        WriterLog.entries(db, 's', 'w').map(({ seq }) => seq),
+        [1n, 2n],
+      )
+      assert.equal(WriterLog.verify(db, 's', 'w')?.seq, 2n)
+    })
+
+    test('an index is only ever what it was created for', (t) => {
+      const db = place.open(t)
+      const [entry] = WriterLog.appendMany(db, 's', 'w', ['one']) as [Entry]
+      const index = RecallIndex.create(db, 'v', { vectors: VECTORS })
+      assert.deepEqual(RecallIndex.create(db, 'v', { vectors: VECTORS }).vectors, VECTORS)
+      assert.deepEqual(RecallIndex.open(db, 'v', { vectors: { model: 'hand' } }).vectors, VECTORS)
+      const other = { code: 'RECALL_DEFINITION', field: 'model' }
+      assert.throws(() => RecallIndex.open(db, 'v', { vectors: { model: 'other' } }), other)
+      assert.throws(() => RecallIndex.create(db, 'v'), other)
+      assert.throws(() => index.search({ vector: [1, 0, 0], model: 'other' }), other)
+      assert.throws(() => index.index([entry], [[1, 0, 0]], { model: 'other' }), other)
+      const dimensions = { code: 'RECALL_DEFINITION', field: 'dimensions' }
+      const wider = { vectors: { ...VECTORS, dimensions: 4 } }
+      assert.throws(() => RecallIndex.create(db, 'v', wider), dimensions)
+      const words = RecallIndex.create(db, 'words')
+      assert.throws(() => words.search({ vector: [1, 0, 0] }), dimensions)
+      assert.throws(() => words.index([entry], [[1, 0, 0]]), dimensions)
+      assert.throws(() => RecallIndex.create(db, 'words', { vectors: VECTORS }), other)
+    })
+
+    test('bad vectors and questions are refused, and nothing is written', (t) => {
+      const db = place.open(t)
+      const [entry] = WriterLog.appendMany(db, 's', 'w', ['one']) as [Entry]
+      const index = RecallIndex.create(db, 'v', { vectors: VECTORS })
+      for (const bad of [
+        [1, 2],
+        [1, 2, 3, 4],
+        [1, Number.NaN, 0],
+        [1, Number.POSITIVE_INFINITY, 0],
+        [1e300, 0, 0],
+        [0, 0, 0],
+        [],
+      ]) {
+        assert.throws(() => index.index([entry], [bad]), RangeError, String(bad))
+        assert.throws(() => index.search({ vector: bad }), RangeError, String(bad))
+      }
+      assert.throws(() => index.search({ vector: 'abc' as never }), TypeError)
+      assert.throws(() => index.search({ vector: ['1', 2, 3] as never }), TypeError)
+      assert.throws(() => index.index([entry], []), RangeError)
+      for (const k of [0, -1, 1.5, 1_001, Number.NaN, '5' as never]) {
+        assert.throws(() => index.search({ text: 'one', k }), RangeError, String(k))
+      }
+      assert.throws(() => index.search({ text: '' }), RangeError)
+      assert.throws(() => index.search({ text: ' \n' }), RangeError)
+      assert.throws(() => index.search({ text: 7 as never }), TypeError)
+      assert.throws(() => index.search({}), TypeError)
+      assert.equal(index.status().entries, 0n)
+      const vectors = (change: object) => ({ vectors: { ...VECTORS, ...change } })
+      assert.throws(() => RecallIndex.create(db, 'x', vectors({ dimensions: 0 })), RangeError)
+      assert.throws(() => RecallIndex.create(db, 'x', vectors({ dimensions: 2_001 })), RangeError)
+      assert.throws(() => RecallIndex.create(db, 'x', vectors({ distance: 'jaccard' })), RangeError)
+      assert.throws(() => RecallIndex.create(db, 'x\0'), TypeError)
+      const zero = RecallIndex.create(db, 'dot', vectors({ distance: 'dot' }))
+      zero.index([entry], [[0, 0, 0]])
+      assert.equal(zero.search({ vector: [1, 0, 0] }).hits[0]?.score, 0)
+    })
+
+    test('a log that is not the one that was indexed is refused', (t) => {
+      const db = place.open(t)
+      const [one, two] = WriterLog.appendMany(db, 's', 'w', ['one', 'two']) as [Entry, Entry]
+      const index = RecallIndex.create(db, 'words')
+      index.index([one, two])
+      const wrong = { code: 'RECALL_CURSOR', seq: 2n }
+      db.exec('DELETE FROM _agent_store_log WHERE seq = 2')
+      assert.throws(() => [...index.pending()], wrong)
+      const [, other] = forked(db, ['deux', 'trois'])
+      assert.throws(() => [...index.pending()], wrong)
+      assert.throws(() => index.index([other as Entry]), wrong)
+      index.clear()
+      assert.equal(index.index(index.pending()), 3)
+    })
+
+    test('an index stored in another way is refused', (t) => {
+      const db = place.open(t)
+      indexed(db)
+      db.exec('UPDATE _agent_store_recall SET version = 2')
+      assert.throws(() => RecallIndex.open(db, 'words'), { code: 'RECALL_VERSION', found: 2n })
+      assert.throws(() => RecallIndex.create(db, 'words'), { code: 'RECALL_VERSION' })
+    })
+  })
+}
+
+function seqs(list: readonly { readonly seq: bigint }[]): bigint[] {
+  return list.map(({ seq }) => seq)
+}
+
+/** Another history behind the first entry. */
+function forked(db: Backend, payloads: readonly string[]): Entry[] {
+  return WriterLog.appendMany(db, 's', 'w', payloads)
+}
