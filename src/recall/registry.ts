@@ -16,7 +16,7 @@ import type { Definition, VectorDefinition } from './tables.ts'
 import { DISTANCES, MOST_DIMENSIONS } from './vectors.ts'
 
 /** How the tables of an index are laid out. Another layout has another number. */
-export const VERSION = 1n
+const VERSION = 1n
 
 const REGISTRY: Table = {
   name: '_agent_store_recall',

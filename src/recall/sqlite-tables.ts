@@ -18,8 +18,7 @@ import { fromFloatBytes, likeness, toFloatBytes } from './vectors.ts'
 import type { AskedWord } from './words.ts'
 
 /** Codes tell vectors apart to a thousandth or so: look at more than are wanted. */
-const SPARE = 4
-const LEAST_SPARE = 100
+const SPARE = 2
 /** Entries with the words asked for that are ranked at most, the newest ones. */
 const MOST_RANKED = 20_000
 
@@ -174,7 +173,7 @@ export class SqliteTables implements IndexTables {
     const ids = this.#scan.nearest(
       vector,
       { logs, fromSeq: Number(selected.fromSeq), toSeq: Number(selected.toSeq) },
-      Math.max(SPARE * depth, depth + LEAST_SPARE),
+      SPARE * depth,
       typeof epoch === 'bigint' ? epoch : 0n,
       isLasting,
     )

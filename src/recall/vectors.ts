@@ -80,17 +80,23 @@ export function likeness(a: Float32Array, b: Float32Array, distance: Distance): 
   return sum
 }
 
+const IS_LITTLE_ENDIAN = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1
+
 /** Little-endian 32-bit floats. */
 export function toFloatBytes(vector: Float32Array): Uint8Array {
   const bytes = new Uint8Array(4 * vector.length)
-  const view = new DataView(bytes.buffer)
-  for (let i = 0; i < vector.length; i++) view.setFloat32(4 * i, vector[i] ?? 0, true)
-  return bytes
+  bytes.set(new Uint8Array(vector.buffer, vector.byteOffset, bytes.length))
+  return IS_LITTLE_ENDIAN ? bytes : swapped(bytes)
 }
 
 /** @returns `undefined` for bytes that are no vector of so many dimensions. */
 export function fromFloatBytes(bytes: unknown, dimensions: number): Float32Array | undefined {
   if (!(bytes instanceof Uint8Array) || bytes.length !== 4 * dimensions) return undefined
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
-  return Float32Array.from({ length: dimensions }, (_, i) => view.getFloat32(4 * i, true))
+  const own = new Uint8Array(bytes)
+  return new Float32Array((IS_LITTLE_ENDIAN ? own : swapped(own)).buffer)
+}
+
+function swapped(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  Buffer.from(bytes.buffer).swap32()
+  return bytes
 }

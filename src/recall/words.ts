@@ -38,7 +38,9 @@ const STOP = new Set(
     'how i if in into is it its let may me might my no not of on or our shall she should so some than that the their ' +
     'them then there these they this those to us was we were what when where which who whom whose why will with ' +
     'would you your'
-  ).split(' '),
+  )
+    .split(' ')
+    .map(stem),
 )
 
 /** One word of a question. */
