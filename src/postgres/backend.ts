@@ -161,7 +161,9 @@ export class PgBackend implements Backend {
         if (statement.kinds !== undefined) {
           throw new TypeError(`sql returns rows; use query() for ${quote(sql)}`)
         }
-        const calls = rows.map((row) => [connection.prepare(text.text, row), row] as const)
+        const calls = rows.map(
+          (row) => [connection.prepare(text.text, row, text.vectors), row] as const,
+        )
         return connection.runMany(calls).count
       },
       first,
@@ -190,7 +192,7 @@ export class PgBackend implements Backend {
   ahead(sql: string, params: readonly Value[]): void {
     const { connection, text } = this.#prepare(sql, params)
     if (!isRead(text)) throw new TypeError(`sql must only read, got ${quote(sql)}`)
-    const statement = this.#call(false, () => connection.prepare(text.text, params))
+    const statement = this.#call(false, () => connection.prepare(text.text, params, text.vectors))
     this.#call(false, () => connection.begin(statement, params))
     this.#ahead = { sql, params, connection, statement }
   }
@@ -300,7 +302,7 @@ export class PgBackend implements Backend {
     try {
       const open = () =>
         this.#call(false, () => {
-          const statement = connection.prepare(text.text, params)
+          const statement = connection.prepare(text.text, params, text.vectors)
           connection.openPortal(portal, statement, params)
           return statement
         })
@@ -456,7 +458,7 @@ export class PgBackend implements Backend {
   ): T {
     const doubtful = connection.status === 'I' && !isRead(text)
     for (let again = true; ; again = false) {
-      const statement = this.#call(false, () => connection.prepare(text.text, params))
+      const statement = this.#call(false, () => connection.prepare(text.text, params, text.vectors))
       try {
         return this.#call(doubtful, () => run(statement))
       } catch (error) {

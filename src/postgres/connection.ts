@@ -133,9 +133,12 @@ export class PgConnection {
     })
   }
 
-  /** The statement for this SQL and these parameters, parsed by the server if it is new. */
-  prepare(sql: string, params: readonly Value[]): Statement {
-    const types = params.map(typeOf)
+  /**
+   * The statement for this SQL and these parameters, parsed by the server if it is new.
+   * @param casted Parameters whose type the SQL says itself.
+   */
+  prepare(sql: string, params: readonly Value[], casted?: ReadonlySet<number>): Statement {
+    const types = params.map((value, i) => (casted?.has(i) ? 0 : typeOf(value)))
     const key = `${types.join()}\0${sql}`
     const kept = this.#statements.get(key)
     if (kept !== undefined) return kept

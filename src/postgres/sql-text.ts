@@ -12,6 +12,11 @@ export interface SqlText {
   readonly text: string
   /** How many parameters it has. */
   readonly parameters: number
+  /**
+   * Which of them, from 0, the SQL casts in place to a type of pgvector (`?::vector`): their bytes
+   * are sent as that type's own binary form, which no cast from bytea would do.
+   */
+  readonly vectors: ReadonlySet<number>
   /** Its first word in capitals: `SELECT`, `INSERT`, … */
   readonly verb: string
   /** All its words in capitals, those in quotes and comments left out. */
@@ -22,6 +27,9 @@ const WORD = /[A-Za-z0-9_$\u0080-\uffff]/
 const IDENTIFIER = /[A-Za-z_\u0080-\uffff][A-Za-z0-9_$\u0080-\uffff]*/y
 /** After an escape string, what another one of its kind may follow. */
 const CONTINUED = /[ \t\f\v]*(?:--[^\n\r]*)?[\n\r](?:[ \t\f\v\n\r]|--[^\n\r]*[\n\r])*(?=')/y
+/** What follows a placeholder that is a vector; its schema may be named. */
+const VECTOR_CAST =
+  /\s*::\s*(?:(?:"[^"]*"|[A-Za-z_][A-Za-z0-9_$]*)\s*\.\s*)?(?:vector|halfvec|sparsevec)(?![A-Za-z0-9_$])/y
 const DOLLAR_TAG = /\$(?:[A-Za-z_\u0080-\uffff][A-Za-z0-9_\u0080-\uffff]*)?\$/y
 
 /**
@@ -33,6 +41,7 @@ export function readSql(sql: string): SqlText {
   let copied = 0
   let parameters = 0
   const words = new Set<string>()
+  const vectors = new Set<number>()
   let at = 0
   const replace = (length: number, by: string) => {
     text += sql.slice(copied, at) + by
@@ -58,6 +67,7 @@ export function readSql(sql: string): SqlText {
       else if (isDigit(next)) refuseNumber(sql, at)
       else {
         // It must not grow together with a word beside it.
+        if (match(VECTOR_CAST, sql, at + 1) !== '') vectors.add(parameters)
         const [before, after] = [sql[at - 1], next].map((c) => (WORD.test(c ?? '') ? ' ' : ''))
         replace(1, `${before}$${++parameters}${after}`)
       }
@@ -73,7 +83,7 @@ export function readSql(sql: string): SqlText {
     }
   }
   const [verb = ''] = words
-  return { text: text + sql.slice(copied), parameters, verb, words }
+  return { text: text + sql.slice(copied), parameters, vectors, verb, words }
 }
 
 function isDigit(letter: string | undefined): boolean {

@@ -4,6 +4,7 @@
  *
  * @module
  */
+export { type AiSdkEmbeddingModel, aiSdkEmbedder, type Embedder } from './embedder.ts'
 export {
   type DefinedField,
   EmbeddingError,
@@ -14,6 +15,7 @@ export {
   RecallError,
   UnknownIndexError,
 } from './errors.ts'
+export { type IndexingOptions, type IndexingProgress, keepIndexed } from './indexer.ts'
 export { textOf } from './message-text.ts'
 export {
   type Found,

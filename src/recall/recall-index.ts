@@ -8,10 +8,12 @@
  * @module
  */
 import { type Backend, type Entry, type LogHead, quote, WriterLog } from '../index.ts'
+import { checkCount } from './checks.ts'
 import { IndexCursor } from './cursor.ts'
 import { IndexCursorError, IndexDefinitionError } from './errors.ts'
 import { fuse, type Ranked } from './fusion.ts'
 import { textOf } from './message-text.ts'
+import { PostgresTables } from './postgres-tables.ts'
 import {
   addDefinition,
   checkDefinition,
@@ -110,7 +112,10 @@ export class RecallIndex {
     this.#definition = definition
     this.#options = options
     this.#cursor = new IndexCursor(db, definition)
-    this.#tables = new SqliteTables(db, definition, options.cacheBytes)
+    this.#tables =
+      db.dialect === 'sqlite'
+        ? new SqliteTables(db, definition, options.cacheBytes)
+        : new PostgresTables(db, definition)
   }
 
   /** Create the list of indexes where it is missing. Idempotent. @throws SchemaError. */
@@ -268,9 +273,7 @@ export class RecallIndex {
    */
   search(question: Question): Found {
     const { text, vector, model, k = DEFAULT_K } = question
-    if (!Number.isInteger(k) || k < 1 || k > MOST_K) {
-      throw new RangeError(`k must be a whole number from 1 to ${MOST_K}, got ${quote(k)}`)
-    }
+    checkCount('k', k, 1, MOST_K)
     const words = text === undefined ? undefined : askedWords(toText(text))
     const asked = this.#toVector(vector, model)
     if (words === undefined && asked === undefined) {
@@ -311,6 +314,14 @@ export class RecallIndex {
         behind,
       }
     })
+  }
+
+  /**
+   * Put in order what grew piece by piece, where that pays: after much was indexed. On Postgres
+   * it lays the graph over the vectors that are there, for which others wait with their indexing.
+   */
+  optimize(): void {
+    this.#tables.optimize()
   }
 
   /** Empty it, so that all entries are pending again: how it is rebuilt, and how rows go. */

@@ -18,12 +18,15 @@ import { DISTANCES, MOST_DIMENSIONS } from './vectors.ts'
 /** How the tables of an index are laid out. Another layout has another number. */
 const VERSION = 1n
 
+/**
+ * `epoch` changes when rows are removed; `graph` is the last row that a graph on Postgres knows.
+ */
 const REGISTRY: Table = {
   name: '_agent_store_recall',
   sqlite: {
     ddl:
       'CREATE TABLE IF NOT EXISTS _agent_store_recall (name TEXT NOT NULL, id INTEGER NOT NULL, ' +
-      'version INTEGER NOT NULL, model TEXT, dimensions INTEGER, distance TEXT, epoch INTEGER NOT NULL, ' +
+      'version INTEGER NOT NULL, model TEXT, dimensions INTEGER, distance TEXT, epoch INTEGER NOT NULL, graph INTEGER NOT NULL, ' +
       'PRIMARY KEY (name))',
     columns: [
       'name TEXT NOT NULL PRIMARY KEY 1',
@@ -33,21 +36,23 @@ const REGISTRY: Table = {
       'dimensions INTEGER',
       'distance TEXT',
       'epoch INTEGER NOT NULL',
+      'graph INTEGER NOT NULL',
     ],
   },
   postgres: {
     ddl:
       'CREATE TABLE IF NOT EXISTS _agent_store_recall (name TEXT COLLATE "C" NOT NULL, id BIGINT NOT NULL, ' +
-      'version BIGINT NOT NULL, model TEXT, dimensions BIGINT, distance TEXT, epoch BIGINT NOT NULL, ' +
+      'version BIGINT NOT NULL, model TEXT COLLATE "C", dimensions BIGINT, distance TEXT COLLATE "C", epoch BIGINT NOT NULL, graph BIGINT NOT NULL, ' +
       'PRIMARY KEY (name))',
     columns: [
       'name text COLLATE C NOT NULL PRIMARY KEY 1',
       'id bigint NOT NULL',
       'version bigint NOT NULL',
-      'model text',
+      'model text COLLATE C',
       'dimensions bigint',
-      'distance text',
+      'distance text COLLATE C',
       'epoch bigint NOT NULL',
+      'graph bigint NOT NULL',
     ],
   },
 }
@@ -108,15 +113,18 @@ export function addDefinition(
   const id =
     BigInt(Number(db.query('SELECT coalesce(max(id), 0) FROM _agent_store_recall')[0]?.[0] ?? 0n)) +
     1n
-  db.exec(`INSERT INTO _agent_store_recall (${COLUMNS}, epoch) VALUES (?, ?, ?, ?, ?, ?, ?)`, [
-    name,
-    id,
-    VERSION,
-    vectors?.model ?? null,
-    vectors === undefined ? null : BigInt(vectors.dimensions),
-    vectors?.distance ?? null,
-    newEpoch(),
-  ])
+  db.exec(
+    `INSERT INTO _agent_store_recall (${COLUMNS}, epoch, graph) VALUES (?, ?, ?, ?, ?, ?, ?, 0)`,
+    [
+      name,
+      id,
+      VERSION,
+      vectors?.model ?? null,
+      vectors === undefined ? null : BigInt(vectors.dimensions),
+      vectors?.distance ?? null,
+      newEpoch(),
+    ],
+  )
   return { name, id, vectors }
 }
 

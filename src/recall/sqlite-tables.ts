@@ -188,6 +188,10 @@ export class SqliteTables implements IndexTables {
     return candidates.sort(byScore).slice(0, depth)
   }
 
+  optimize(): void {
+    this.#db.exec(`INSERT INTO ${this.#name}_text (${this.#name}_text) VALUES ('optimize')`)
+  }
+
   counts(): { entries: bigint; vectors: bigint } {
     const row = this.#db.query(
       `SELECT count(*), coalesce(sum(has_vector), 0) FROM ${this.#name}_entry`,

@@ -65,5 +65,7 @@ export interface IndexTables {
   byWords(words: readonly AskedWord[], selected: Selected, depth: number): Candidate[]
   /** @param isLasting Whether what it reads is committed, so that it may be remembered. */
   byVector(vector: Float32Array, selected: Selected, depth: number, isLasting: boolean): Candidate[]
+  /** Put in order what grew piece by piece, where that pays. */
+  optimize(): void
   counts(): { entries: bigint; vectors: bigint }
 }

@@ -160,3 +160,12 @@ for (const sql of [
 for (const sql of ['PREPARE a AS SELECT 1', "SELECT 'commit'", 'SET TRANSACTION READ ONLY']) {
   test(`it controls none: ${sql}`, () => assert.ok(!isControl(readSql(sql))))
 }
+
+test('parameters that are cast to a vector are known', () => {
+  const vectors = (sql: string) => [...readSql(sql).vectors]
+  assert.deepEqual(
+    vectors('SELECT ?, ?::vector, ? :: "x y".halfvec, ?::public.vector(3)'),
+    [1, 2, 3],
+  )
+  assert.deepEqual(vectors("SELECT ?::vectors, ?::text::vector, '?::vector', ?::bytea"), [])
+})

@@ -1,9 +1,9 @@
 /** One index on every database: what it finds, what it refuses, and that the log has the last word. */
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
-import { type Backend, type Entry, WriterLog } from 'agent-store'
+import { type Backend, chainHash, type Entry, WriterLog } from 'agent-store'
 import { type Question, RecallIndex } from 'agent-store/recall'
-import { utf8 } from '../support.ts'
+import { insertRaw, utf8 } from '../support.ts'
 import { clustered } from './clustered.ts'
 import { PLACES } from './places.ts'
 
@@ -29,8 +29,8 @@ function indexed(db: Backend): RecallIndex {
 
 for (const place of PLACES) {
   suite(place.name, { skip: place.skip }, () => {
-    test('finds entries by their words, the best first, with their place in the chain', (t) => {
-      const db = place.open(t)
+    test('finds entries by their words, the best first, with their place in the chain', async (t) => {
+      const db = await place.open(t)
       const index = indexed(db)
       const { hits, stale } = index.search({ text: 'which test reads the old token?' })
       assert.deepEqual(stale, [])
@@ -47,8 +47,8 @@ for (const place of PLACES) {
       assert.equal(index.search({ text: 'token', k: 1 }).hits.length, 1)
     })
 
-    test('looks only where it is told to', (t) => {
-      const db = place.open(t)
+    test('looks only where it is told to', async (t) => {
+      const db = await place.open(t)
       const index = indexed(db)
       const text = 'token disk test'
       assert.deepEqual(found(index, { text, stream: 'run:disk' }), ['alice 1'])
@@ -62,8 +62,8 @@ for (const place of PLACES) {
       assert.throws(() => found(index, { text, fromSeq: -1n }), RangeError)
     })
 
-    test('takes whatever is typed for words', (t) => {
-      const index = indexed(place.open(t))
+    test('takes whatever is typed for words', async (t) => {
+      const index = indexed(await place.open(t))
       for (const text of [
         '"',
         "'",
@@ -93,8 +93,8 @@ for (const place of PLACES) {
       }
     })
 
-    test('finds the beginning of a word, other cases, accents and scripts', (t) => {
-      const db = place.open(t)
+    test('finds the beginning of a word, other cases, accents and scripts', async (t) => {
+      const db = await place.open(t)
       const payloads = [
         'Die Übersetzung der Fehlermeldungen ist fertig.',
         'FUN_004016ba calls readFileSync in src/marshmallow/fields.py',
@@ -126,8 +126,8 @@ for (const place of PLACES) {
       assert.deepEqual(found(index, { text: 'fehler' }), [])
     })
 
-    test('finds entries by vector, and by both together', (t) => {
-      const db = place.open(t)
+    test('finds entries by vector, and by both together', async (t) => {
+      const db = await place.open(t)
       const entries = WriterLog.appendMany(db, 's', 'w', ['red apple', 'green apple', 'blue sky'])
       const index = RecallIndex.create(db, 'v', { vectors: VECTORS })
       index.index(entries, [
@@ -150,8 +150,8 @@ for (const place of PLACES) {
       assert.deepEqual(found(index, { text: 'sky' }), ['w 3'])
     })
 
-    test('compares vectors by each distance', (t) => {
-      const db = place.open(t)
+    test('compares vectors by each distance', async (t) => {
+      const db = await place.open(t)
       const entries = WriterLog.appendMany(db, 's', 'w', ['a', 'b', 'c'])
       const vectors = [
         [1, 0],
@@ -178,8 +178,8 @@ for (const place of PLACES) {
       }
     })
 
-    test('an entry that changed or vanished is reported, not returned', (t) => {
-      const db = place.open(t)
+    test('an entry that changed or vanished is reported, not returned', async (t) => {
+      const db = await place.open(t)
       const index = indexed(db)
       const entry = WriterLog.entry(db, 'run:login', 'alice', 2n)
       db.exec("DELETE FROM _agent_store_log WHERE writer = 'bob'")
@@ -197,8 +197,8 @@ for (const place of PLACES) {
       assert.deepEqual(stale.find(({ seq }) => seq === 2n)?.contentHash, entry?.contentHash)
     })
 
-    test('stale rows do not crowd out what is still true', (t) => {
-      const db = place.open(t)
+    test('stale rows do not crowd out what is still true', async (t) => {
+      const db = await place.open(t)
       WriterLog.appendMany(
         db,
         's',
@@ -213,8 +213,8 @@ for (const place of PLACES) {
       assert.equal(stale.length, 35)
     })
 
-    test('keeps its cursor, and takes each entry once', (t) => {
-      const db = place.open(t)
+    test('keeps its cursor, and takes each entry once', async (t) => {
+      const db = await place.open(t)
       const entries = WriterLog.appendMany(db, 's', 'w', ['one', 'two', '\u0000', 'four', 'five'])
       const index = RecallIndex.create(db, 'words')
       assert.equal(index.index(entries.slice(0, 2)), 2)
@@ -236,8 +236,8 @@ for (const place of PLACES) {
       })
     })
 
-    test('vectors may come after the words', (t) => {
-      const db = place.open(t)
+    test('vectors may come after the words', async (t) => {
+      const db = await place.open(t)
       const entries = WriterLog.appendMany(db, 's', 'w', ['one', 'two'])
       const index = RecallIndex.create(db, 'v', { vectors: VECTORS })
       index.index(entries)
@@ -248,8 +248,8 @@ for (const place of PLACES) {
       assert.equal(index.status().withVector, 1n)
     })
 
-    test('what is rolled back is not found', (t) => {
-      const db = place.open(t)
+    test('what is rolled back is not found', async (t) => {
+      const db = await place.open(t)
       const entries = WriterLog.appendMany(db, 's', 'w', ['one', 'two', 'three'])
       const index = RecallIndex.create(db, 'v', { vectors: VECTORS })
       const [first, second, third] = entries as [Entry, Entry, Entry]
@@ -283,8 +283,8 @@ for (const place of PLACES) {
       assert.deepEqual(found(index, { vector }), ['w 3', 'w 2', 'w 1'])
     })
 
-    test('made again from the log, it gives the same answers', (t) => {
-      const db = place.open(t)
+    test('made again from the log, it gives the same answers', async (t) => {
+      const db = await place.open(t)
       const next = clustered(8, 5, 7)
       const entries = ['b', 'a', 'c'].flatMap((writer) =>
         WriterLog.appendMany(
@@ -317,8 +317,8 @@ for (const place of PLACES) {
       )
     })
 
-    test('several indexes lie beside each other, and none touches the log', (t) => {
-      const db = place.open(t)
+    test('several indexes lie beside each other, and none touches the log', async (t) => {
+      const db = await place.open(t)
       const before = WriterLog.appendMany(db, 's', 'w', ['one', 'two'])
       const words = RecallIndex.create(db, 'words')
       const small = RecallIndex.create(db, 'small', { vectors: VECTORS })
@@ -342,8 +342,8 @@ for (const place of PLACES) {
       assert.equal(WriterLog.verify(db, 's', 'w')?.seq, 2n)
     })
 
-    test('an index is only ever what it was created for', (t) => {
-      const db = place.open(t)
+    test('an index is only ever what it was created for', async (t) => {
+      const db = await place.open(t)
       const [entry] = WriterLog.appendMany(db, 's', 'w', ['one']) as [Entry]
       const index = RecallIndex.create(db, 'v', { vectors: VECTORS })
       assert.deepEqual(RecallIndex.create(db, 'v', { vectors: VECTORS }).vectors, VECTORS)
@@ -362,8 +362,8 @@ for (const place of PLACES) {
       assert.throws(() => RecallIndex.create(db, 'words', { vectors: VECTORS }), other)
     })
 
-    test('bad vectors and questions are refused, and nothing is written', (t) => {
-      const db = place.open(t)
+    test('bad vectors and questions are refused, and nothing is written', async (t) => {
+      const db = await place.open(t)
       const [entry] = WriterLog.appendMany(db, 's', 'w', ['one']) as [Entry]
       const index = RecallIndex.create(db, 'v', { vectors: VECTORS })
       for (const bad of [
@@ -399,23 +399,23 @@ for (const place of PLACES) {
       assert.equal(zero.search({ vector: [1, 0, 0] }).hits[0]?.score, 0)
     })
 
-    test('a log that is not the one that was indexed is refused', (t) => {
-      const db = place.open(t)
+    test('a log that is not the one that was indexed is refused', async (t) => {
+      const db = await place.open(t)
       const [one, two] = WriterLog.appendMany(db, 's', 'w', ['one', 'two']) as [Entry, Entry]
       const index = RecallIndex.create(db, 'words')
       index.index([one, two])
       const wrong = { code: 'RECALL_CURSOR', seq: 2n }
       db.exec('DELETE FROM _agent_store_log WHERE seq = 2')
       assert.throws(() => [...index.pending()], wrong)
-      const [, other] = forked(db, ['deux', 'trois'])
+      const [, other] = forked(db, one, ['deux', 'trois'])
       assert.throws(() => [...index.pending()], wrong)
       assert.throws(() => index.index([other as Entry]), wrong)
       index.clear()
       assert.equal(index.index(index.pending()), 3)
     })
 
-    test('an index stored in another way is refused', (t) => {
-      const db = place.open(t)
+    test('an index stored in another way is refused', async (t) => {
+      const db = await place.open(t)
       indexed(db)
       db.exec('UPDATE _agent_store_recall SET version = 2')
       assert.throws(() => RecallIndex.open(db, 'words'), { code: 'RECALL_VERSION', found: 2n })
@@ -428,7 +428,15 @@ function seqs(list: readonly { readonly seq: bigint }[]): bigint[] {
   return list.map(({ seq }) => seq)
 }
 
-/** Another history behind the first entry. */
-function forked(db: Backend, payloads: readonly string[]): Entry[] {
-  return WriterLog.appendMany(db, 's', 'w', payloads)
+/** Another history behind the first entry, as somebody else's store would have it. */
+function forked(db: Backend, first: Entry, payloads: readonly string[]): Entry[] {
+  let prevHash = first.contentHash
+  return payloads.map((text, i) => {
+    const payload = utf8(text)
+    const contentHash = chainHash(prevHash, payload)
+    const entry = { stream: 's', writer: 'w', seq: BigInt(i + 2), prevHash, contentHash, payload }
+    insertRaw(db, ['s', 'w', entry.seq, prevHash, contentHash, payload])
+    prevHash = contentHash
+    return entry
+  })
 }

@@ -1,0 +1,113 @@
+/** What only PostgreSQL has: an extension that may be missing, and a graph that must lose nothing. */
+import assert from 'node:assert/strict'
+import { suite, test } from 'node:test'
+import { type Backend, WriterLog } from 'agent-store'
+import { RecallIndex } from 'agent-store/recall'
+import { numbers } from '../support.ts'
+import { clustered } from './clustered.ts'
+import { PLACES } from './places.ts'
+
+const VECTORS = { model: 'm', dimensions: 32, distance: 'cosine' } as const
+const COUNT = 12_000
+
+for (const place of PLACES.slice(1)) {
+  suite(place.name, { skip: place.skip }, () => {
+    test('the graph finds what comparing all finds, under filters too, and what came after it', async (t) => {
+      const db = await place.open(t)
+      const next = clustered(32, 60, 3)
+      const index = RecallIndex.create(db, 'v', { vectors: VECTORS })
+      const fill = (writer: string, count: number) => {
+        const payloads = Array.from({ length: count }, (_, i) => `${i}`)
+        const entries = WriterLog.appendMany(db, writer === 'w0' ? 'rare' : 'run', writer, payloads)
+        index.index(
+          entries,
+          entries.map(() => next()),
+        )
+      }
+      fill('w0', 500)
+      fill('w1', 5_500)
+      fill('w2', 6_000)
+      const questions = Array.from({ length: 30 }, () => next())
+      const filters = [{}, { writer: 'w0' }, { writer: 'w2' }, { fromSeq: 4_000n }]
+      const ask = () =>
+        filters.map((filter) =>
+          questions.map((vector) =>
+            index.search({ vector, ...filter }).hits.map(({ writer, seq }) => `${writer} ${seq}`),
+          ),
+        )
+      const exact = ask()
+      assert.equal(graphOf(db), 0n)
+      index.optimize()
+      assert.equal(graphOf(db), BigInt(COUNT))
+      const walked = ask()
+      for (const [i, lists] of exact.entries()) {
+        let shared = 0
+        for (const [q, list] of lists.entries()) {
+          assert.equal(list.length, 10)
+          assert.equal(walked[i]?.[q]?.length, 10)
+          shared += list.filter((key) => walked[i]?.[q]?.includes(key)).length
+        }
+        assert.ok(shared >= 285, `${shared} of 300 with filter ${i}`)
+      }
+      const [vector] = questions as [Float32Array]
+      index.index(WriterLog.appendMany(db, 'run', 'new', ['x']), [vector])
+      assert.equal(index.search({ vector }).hits[0]?.writer, 'new')
+      assert.equal(graphOf(db), BigInt(COUNT))
+      index.optimize() // One more is not worth another.
+      assert.equal(graphOf(db), BigInt(COUNT))
+      index.clear()
+      assert.equal(graphOf(db), 0n)
+    })
+
+    // It hides the extension for a moment, which others of a shared server would notice.
+    const skip = place.name === 'PGlite' ? false : 'the server is not ours alone'
+    test('a missing or old pgvector is named, with what to install', { skip }, async (t) => {
+      const db = await place.open(t)
+      const rename = (from: string, to: string) =>
+        db.exec('UPDATE pg_extension SET extname = ? WHERE extname = ?', [to, from])
+      rename('vector', 'hidden')
+      try {
+        assert.throws(() => RecallIndex.create(db, 'v', { vectors: VECTORS }), {
+          code: 'RECALL_EXTENSION',
+          message: /postgresql-\d+-pgvector.*CREATE EXTENSION vector/,
+        })
+        RecallIndex.create(db, 'words') // which needs none
+      } finally {
+        rename('hidden', 'vector')
+      }
+      const set = "UPDATE pg_extension SET extversion = ? WHERE extname = 'vector'"
+      const version = db.query("SELECT extversion FROM pg_extension WHERE extname = 'vector'")
+      db.exec(set, ['0.7.4'])
+      try {
+        assert.throws(() => RecallIndex.create(db, 'v', { vectors: VECTORS }), {
+          code: 'RECALL_EXTENSION',
+          message: /has 0\.7\.4.*ALTER EXTENSION vector UPDATE/,
+        })
+      } finally {
+        db.exec(set, [String(version[0]?.[0])])
+      }
+      assert.deepEqual(RecallIndex.names(db), ['words'])
+    })
+
+    test('a vector goes there and back in binary, and text does as well', async (t) => {
+      const db = await place.open(t)
+      const next = numbers(9)
+      const floats = Float32Array.from({ length: 5 }, () => (next(2_000) - 1_000) / 8)
+      const bytes = new Uint8Array(4 + 4 * floats.length)
+      const view = new DataView(bytes.buffer)
+      view.setUint16(0, floats.length)
+      for (const [i, float] of floats.entries()) view.setFloat32(4 + 4 * i, float)
+      const text = `[${[...floats].join()}]`
+      assert.deepEqual(db.query('SELECT (?::public.vector)::text', [bytes]), [[text]])
+      assert.deepEqual(db.query('SELECT (?::"public".vector)::text', [text]), [[text]])
+      assert.throws(() => db.query('SELECT ?::public.vector', [bytes.subarray(0, 9)]), {
+        code: 'STORE_BACKEND',
+      })
+      assert.deepEqual(db.query('SELECT ?::bytea', [bytes]), [[bytes]])
+    })
+  })
+}
+
+function graphOf(db: Backend): unknown {
+  return db.query('SELECT graph FROM _agent_store_recall')[0]?.[0]
+}
