@@ -214,7 +214,7 @@ test('a model of the AI SDK serves by its shape', async (t) => {
   assert.throws(() => aiSdkEmbedder({} as never), TypeError)
 })
 
-test(`killed ${KILLS} times amid ${ENTRIES} entries: each is in the index once`, async (t) => {
+test(`killed ${KILLS} times amid commits: each entry is in the index once`, async (t) => {
   const file = temporaryFile(t)
   using db = SqliteBackend.open(file, { durability: 'normal' })
   WriterLog.ensureSchema(db)
