@@ -26,6 +26,11 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   export: async () => (await import('./transfer.ts')).exportCommand,
   info: async () => (await import('./info.ts')).info,
   migrate: async () => (await import('./migrate.ts')).migrate,
+  'recall index': async () => (await import('./recall.ts')).recalls.index,
+  'recall search': async () => (await import('./recall.ts')).recalls.search,
+  'recall status': async () => (await import('./recall.ts')).recalls.status,
+  'recall rebuild': async () => (await import('./recall.ts')).recalls.rebuild,
+  'recall drop': async () => (await import('./recall.ts')).recalls.drop,
   'mesh keygen': async () => (await import('./mesh.ts')).keygen,
   'mesh whoami': async () => (await import('./mesh.ts')).whoami,
   'mesh peers': async () => (await import('./mesh.ts')).peers,
@@ -33,7 +38,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   'mesh ring': async () => (await import('./mesh.ts')).ring,
 }
 /** Commands of two words. */
-const GROUPS = ['generation', 'mesh']
+const GROUPS = ['generation', 'recall', 'mesh']
 
 const EXIT = { done: 0, fault: 1, usage: 2, failed: 3 } as const
 

@@ -2,6 +2,7 @@
 import { type Backend, ChainBrokenError, MalformedRowError, WriterLog } from '../index.ts'
 import { type Command, FoundFault, UsageError } from './command.ts'
 import { count } from './output.ts'
+import { ProgressBar } from './progress.ts'
 import { hasLog, openForReading } from './store.ts'
 
 export const verify: Command = {
@@ -71,31 +72,4 @@ function total(db: Backend, stream: string | undefined, writer: string | undefin
   const params = [stream, writer].filter((name) => name !== undefined)
   const where = ['', ' WHERE stream = ?', ' WHERE stream = ? AND writer = ?'][params.length] ?? ''
   return Number(db.query(`SELECT count(*) FROM _agent_store_log${where}`, params)[0]?.[0] ?? 0n)
-}
-
-class ProgressBar {
-  readonly #total: number
-  #done = 0
-  #shown = -1
-
-  constructor(total: number) {
-    this.#total = total
-  }
-
-  add(entries: number): void {
-    if (this.#total === 0) return
-    this.#done += entries
-    const percent = Math.floor((100 * this.#done) / this.#total)
-    if (percent === this.#shown) return
-    this.#shown = percent
-    const filled = Math.round(percent / 4)
-    process.stderr.write(
-      `\r${'█'.repeat(filled)}${'░'.repeat(Math.max(25 - filled, 0))} ${percent}%  ${count(this.#done)} entries `,
-    )
-  }
-
-  clear(): void {
-    if (this.#shown >= 0) process.stderr.write('\r\u001b[2K')
-    this.#shown = -1
-  }
 }

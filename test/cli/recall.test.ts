@@ -1,0 +1,161 @@
+/** `agent-store recall`, run as a user runs it. */
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { SqliteBackend, WriterLog } from 'agent-store'
+import { PgBackend } from 'agent-store/postgres'
+import { databaseUrl, withoutDatabase } from '../postgres/server.ts'
+import { temporaryFolder } from '../support.ts'
+
+const main = join(import.meta.dirname, '..', '..', 'src', 'cli', 'main.ts')
+
+/** A folder with a store of three entries, and the command line in it. */
+function home(t: TestContext) {
+  const folder = temporaryFolder(t)
+  {
+    using db = SqliteBackend.open(join(folder, 'fleet.db'))
+    WriterLog.ensureSchema(db)
+    WriterLog.append(db, 'run:1', 'alice', 'The login test fails one time in ten.')
+    WriterLog.append(db, 'run:1', 'bob', 'It reads the old token.')
+    WriterLog.append(db, 'run:2', 'alice', 'The disk is full.')
+  }
+  const run = (args: readonly string[], input = '') => {
+    const options = {
+      cwd: folder,
+      encoding: 'utf8',
+      input,
+      env: { ...process.env, AGENT_STORE: '' },
+    } as const
+    const { status, stdout, stderr } = spawnSync(
+      process.execPath,
+      [main, 'recall', ...args],
+      options,
+    )
+    return { status, stdout, stderr }
+  }
+  const ok = (args: readonly string[], input = '') => {
+    const { status, stdout, stderr } = run(args, input)
+    assert.equal(status, 0, stderr)
+    return stdout
+  }
+  return { folder, run, ok }
+}
+
+const json = (text: string) =>
+  text
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+
+test('indexes by words, finds, and shows how it stands', (t) => {
+  const { folder, ok } = home(t)
+  assert.match(ok(['status', 'fleet.db']), /no index yet/)
+  assert.match(ok(['index', 'fleet.db']), /3 of 3 entries indexed, 0 pending/)
+  assert.match(
+    ok(['search', 'fleet.db', 'tokens']),
+    /run:1 {2}bob {2}1 .*\n.*It reads the old token/,
+  )
+  assert.equal(ok(['search', 'fleet.db', 'giraffe']), 'nothing found\n')
+  const [hit, ...more] = json(
+    ok(['search', 'fleet.db', 'test disk', '--json', '--stream', 'run:2']),
+  )
+  assert.deepEqual(more, [])
+  assert.deepEqual([hit.stream, hit.writer, hit.seq, hit.textRank], ['run:2', 'alice', '1', 1])
+  assert.equal(hit.text, 'The disk is full.')
+  using db = SqliteBackend.open(join(folder, 'fleet.db'))
+  WriterLog.append(db, 'run:2', 'alice', 'The disk is empty again.')
+  const [status] = json(ok(['status', 'fleet.db', '--json']))
+  assert.deepEqual([status.entries, status.behind], ['3', '1'])
+  assert.match(ok(['index', 'fleet.db']), /1 of 1 entries indexed/)
+  assert.match(ok(['rebuild', 'fleet.db']), /4 of 4 entries indexed/)
+  assert.match(ok(['drop', 'fleet.db']), /turns is gone/)
+})
+
+test('vectors come from a command', (t) => {
+  const { folder, run, ok } = home(t)
+  // Stands in for a model: counts of a few letters.
+  writeFileSync(
+    join(folder, 'embed.mjs'),
+    `import { createInterface } from 'node:readline'
+     for await (const line of createInterface({ input: process.stdin })) {
+       const text = JSON.parse(line)
+       console.log(JSON.stringify(['k', 'd', 's'].map((c) => 1 + text.split(c).length)))
+     }`,
+  )
+  const embed = ['--embed', `"${process.execPath}" embed.mjs`]
+  assert.match(ok(['index', 'fleet.db', '--model', 'letters', ...embed]), /3 of 3/)
+  const [status] = json(ok(['status', 'fleet.db', '--json']))
+  assert.deepEqual(status.vectors, { model: 'letters', dimensions: 3, distance: 'cosine' })
+  assert.equal(status.withVector, '3')
+  const hits = json(ok(['search', 'fleet.db', 'disk', '--json', ...embed]))
+  assert.equal(hits.length, 3)
+  assert.deepEqual([hits[0].stream, hits[0].textRank], ['run:2', 1])
+  assert.equal(json(ok(['search', 'fleet.db', 'disk', '--json'])).length, 1)
+  const other = run(['index', 'fleet.db', '--model', 'other', ...embed])
+  assert.equal(other.status, 3)
+  assert.match(other.stderr, /RECALL_DEFINITION/)
+  assert.equal(run(['rebuild', 'fleet.db']).status, 2)
+  assert.match(ok(['rebuild', 'fleet.db', ...embed]), /3 of 3/)
+  const broken = run(['rebuild', 'fleet.db', '--embed', 'exit 7'])
+  assert.equal(broken.status, 3)
+})
+
+test('vectors come from a file of JSON lines', (t) => {
+  const { run, ok } = home(t)
+  const line = (stream: string, writer: string, vector: unknown, seq: unknown = '1') =>
+    JSON.stringify({ stream, writer, seq, vector })
+  const lines = [line('run:1', 'alice', [1, 0]), line('run:1', 'bob', [0, 1], 1)].join('\n')
+  const from = ['--model', 'm', '--distance', 'l2', '--vectors', '-']
+  assert.match(ok(['index', 'fleet.db', ...from], lines), /2 of 2 entries indexed, 1 pending/)
+  for (const [bad, message] of [
+    ['{', /line 1: not a JSON object/],
+    [line('run:9', 'alice', [1, 0]), /no such entry/],
+    [line('run:2', 'alice', [1, 0, 0]), /2 dimensions/],
+    [line('run:2', 'alice', 'x'), /line 1: not a JSON object/],
+  ] as const) {
+    const { status, stderr } = run(['index', 'fleet.db', '--model', 'm', '--vectors', '-'], bad)
+    assert.ok(status === 1 || status === 2, stderr)
+    assert.match(stderr, message)
+  }
+})
+
+test('an entry that was edited is a fault, and is not shown', (t) => {
+  const { folder, run, ok } = home(t)
+  ok(['index', 'fleet.db'])
+  {
+    using db = SqliteBackend.open(join(folder, 'fleet.db'))
+    db.exec("UPDATE _agent_store_log SET payload = CAST('x' AS BLOB) WHERE writer = 'bob'")
+  }
+  const { status, stdout, stderr } = run(['search', 'fleet.db', 'token test'])
+  assert.equal(status, 1)
+  assert.match(stdout, /login test/)
+  assert.doesNotMatch(stdout, /bob/)
+  assert.match(stderr, /1 indexed entries are not what the log has.*bob.*broken/)
+})
+
+test('wrong usage says what is right', (t) => {
+  const { run } = home(t)
+  assert.match(run(['search', 'fleet.db', 'x']).stderr, /no index "turns"; there is none yet/)
+  assert.equal(run(['search', 'fleet.db', ' ']).status, 2)
+  assert.equal(run(['index', 'fleet.db', '--embed', 'cat']).status, 2)
+  assert.equal(run(['index', 'fleet.db', '--model', 'm']).status, 2)
+  assert.equal(
+    run(['index', 'fleet.db', '--embed', 'a', '--vectors', 'b', '--model', 'm']).status,
+    2,
+  )
+  assert.equal(run(['rebuild', 'fleet.db']).status, 3)
+})
+
+test('words are indexed on a server as well', { skip: withoutDatabase() }, (t) => {
+  const { ok } = home(t)
+  const url = databaseUrl()
+  using db = PgBackend.connect(url)
+  WriterLog.ensureSchema(db)
+  WriterLog.append(db, `recall:${process.pid}`, 'w', 'a needle in the log')
+  const name = ['--name', `cli ${process.pid}`]
+  ok(['index', url, ...name])
+  assert.match(ok(['search', url, 'needles', ...name]), /needle/)
+  ok(['drop', url, ...name])
+})
