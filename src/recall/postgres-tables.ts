@@ -30,7 +30,7 @@ import type { AskedWord } from './words.ts'
 const GRAPH_M = 16
 const GRAPH_EF_CONSTRUCTION = 64
 /** Vectors that a walk keeps in view; more under a filter, which most of them may not pass. */
-const EF_SEARCH = 100
+const EF_SEARCH = 64
 const EF_SEARCH_FILTERED = 200
 const MOST_SCANNED = 200_000
 /** So many vectors are compared one by one rather than walked through. */
@@ -39,6 +39,10 @@ const MOST_COMPARED = 5_000
 const LEAST_GROWTH = 2_000
 /** Entries with the words asked for that are ranked at most, the newest ones. */
 const MOST_RANKED = 6_000
+/** Entries of which all words are read, to rank them. */
+const LEAST_READ = 300
+/** Rows that one statement inserts. */
+const ROWS = 64
 /** From how many entries on the number of them is taken to be this, for the weight of a word. */
 const MOST_COUNTED = 20_000
 /** What a `tsvector` keeps. */
@@ -128,9 +132,9 @@ export class PostgresTables implements IndexTables {
       [BigInt(rows.length)],
     )
     const withIds = rows.map((row, i) => ({ ...row, id: ids[i]?.[0] ?? null }))
-    this.#db.execMany(
-      `INSERT INTO ${name}_entry (id, log, seq, content_hash, has_vector, words)
-        VALUES (?, ?, ?, ?, ?, ?::tsvector)`,
+    this.#insert(
+      `INSERT INTO ${name}_entry (id, log, seq, content_hash, has_vector, words) VALUES`,
+      '(?, ?, ?, ?, ?, ?::tsvector)',
       withIds.map(({ id, log, seq, contentHash, words, vector }) => [
         id,
         log,
@@ -142,8 +146,9 @@ export class PostgresTables implements IndexTables {
     )
     const { vectors } = this.#definition
     if (vectors === undefined) return
-    this.#db.execMany(
-      `INSERT INTO ${name}_vector (id, log, seq, vector) VALUES (?, ?, ?, ?::${this.#extension().type})`,
+    this.#insert(
+      `INSERT INTO ${name}_vector (id, log, seq, vector) VALUES`,
+      `(?, ?, ?, ?::${this.#extension().type})`,
       withIds.flatMap(({ id, log, seq, vector }) =>
         vector === null ? [] : [[id, log, seq, toPgVector(vector)]],
       ),
@@ -170,17 +175,25 @@ export class PostgresTables implements IndexTables {
     const total = Number(all[0]?.[0] ?? 0n)
     const single = telling.words.map((word) => toTsquery([word], ''))
     const weights = single.map((query) => weightOf(counts.get(query) ?? 1, total))
-    // PostgreSQL has no weight for how rare a word is, so each word is ranked by itself.
-    const score = single.map(() => '? * ts_rank(words, ?::tsquery, 1)').join(' + ')
+    // PostgreSQL has no weight for how rare a word is, so each word is ranked by itself. To rank
+    // costs reading all words of an entry: first comes what the sum of the weights says.
+    const having = telling.all ? [toTsquery(telling.words, ' & ')] : single
+    const parts = having.map(
+      () => `SELECT e.id, e.content_hash, ?::float8 AS weight FROM ${name}_entry AS e
+        JOIN ${name}_log AS l ON l.id = e.log
+        WHERE e.words @@ ?::tsquery${selected.sql} ORDER BY e.id DESC LIMIT ${MOST_RANKED}`,
+    )
+    const score = single.map(() => '? * ts_rank(e.words, ?::tsquery, 1)').join(' + ')
     const rows = this.#db.query(
-      `SELECT stream, writer, seq, content_hash, (${score})::float8 AS score FROM (
-        SELECT ${ENTRY_COLUMNS}, e.words FROM ${name}_entry AS e JOIN ${name}_log AS l ON l.id = e.log
-        WHERE e.words @@ ?::tsquery${selected.sql} ORDER BY e.id DESC LIMIT ${MOST_RANKED}) AS found
-      ORDER BY score DESC, stream, writer, seq LIMIT ?`,
+      `SELECT ${ENTRY_COLUMNS}, (${score})::float8 AS score FROM (
+        SELECT id FROM ((${parts.join(') UNION ALL (')})) AS found GROUP BY id, content_hash
+        ORDER BY sum(weight) DESC, content_hash LIMIT ?) AS best
+      JOIN ${name}_entry AS e ON e.id = best.id JOIN ${name}_log AS l ON l.id = e.log
+      ORDER BY score DESC, l.stream, l.writer, e.seq LIMIT ?`,
       [
         ...single.flatMap((query, i) => [weights[i] ?? 0, query]),
-        toTsquery(telling.words, telling.all ? ' & ' : ' | '),
-        ...selected.params,
+        ...having.flatMap((query, i) => [weights[i] ?? 0, query, ...selected.params]),
+        BigInt(Math.max(LEAST_READ, 2 * depth)),
         BigInt(depth),
       ],
     )
@@ -243,6 +256,16 @@ export class PostgresTables implements IndexTables {
   #extension(): PgVector {
     this.#pgvector ??= findPgVector(this.#db)
     return this.#pgvector
+  }
+
+  /** Many rows in a statement cost less than a statement for each. */
+  #insert(into: string, row: string, rows: readonly (readonly Value[])[]): void {
+    const whole = rows.length - (rows.length % ROWS)
+    const many = Array.from({ length: whole / ROWS }, (_, i) =>
+      rows.slice(i * ROWS, (i + 1) * ROWS).flat(),
+    )
+    this.#db.execMany(`${into} ${Array.from({ length: ROWS }, () => row).join(', ')}`, many)
+    this.#db.execMany(`${into} ${row}`, rows.slice(whole))
   }
 
   /** The largest id in the graph; 0 for none. */

@@ -86,9 +86,9 @@ export interface IndexStatus {
 
 const DEFAULT_K = 10
 const MOST_K = 1_000
-/** How many more are looked at than are wanted, for the fusion and for stale ones. */
-const SPARE = 4
-const LEAST_DEPTH = 50
+/** So many more are looked at than are wanted, since some may be stale. */
+const SPARE = 5
+const DEEPER = 4
 
 /**
  * A named index.
@@ -280,18 +280,24 @@ export class RecallIndex {
       throw new TypeError('a question must have a text, a vector, or both')
     }
     const selected = new Selected(question)
-    const depth = Math.max(SPARE * k, LEAST_DEPTH)
     const isLasting = !this.#db.inTransaction
     return this.#db.snapshot(() => {
-      const byText =
-        words === undefined
-          ? undefined
-          : words.length === 0
-            ? []
-            : this.#tables.byWords(words, selected, depth)
-      const byVector =
-        asked === undefined ? undefined : this.#tables.byVector(asked, selected, depth, isLasting)
-      return this.#verified(fuse(byText, byVector), k)
+      // Two lists are fused well only where they reach further than what is wanted of them.
+      let depth = words === undefined || asked === undefined ? k + SPARE : DEEPER * (k + SPARE)
+      for (;;) {
+        const byText =
+          words === undefined
+            ? undefined
+            : words.length === 0
+              ? []
+              : this.#tables.byWords(words, selected, depth)
+        const byVector =
+          asked === undefined ? undefined : this.#tables.byVector(asked, selected, depth, isLasting)
+        const found = this.#verified(fuse(byText, byVector), k)
+        const mayHaveMore = byText?.length === depth || byVector?.length === depth
+        if (found.hits.length === k || !mayHaveMore) return found
+        depth *= DEEPER // Too many of them were stale.
+      }
     })
   }
 
