@@ -34,7 +34,7 @@ const EF_SEARCH = 64
 const EF_SEARCH_FILTERED = 200
 const MOST_SCANNED = 200_000
 /** So many vectors are compared one by one rather than walked through. */
-const MOST_COMPARED = 5_000
+const MOST_COMPARED = 2_000
 /** A graph is laid where so many vectors lie outside of one, and a fifth of all do. */
 const LEAST_GROWTH = 2_000
 /** Entries with the words asked for that are ranked at most, the newest ones. */
@@ -204,10 +204,11 @@ export class PostgresTables implements IndexTables {
     const { vectors } = this.#definition
     if (vectors === undefined) return []
     const asked = toPgVector(vector)
-    const filter = this.#filter(selected)
+    const { filter, most } = this.#filter(selected)
     const graph = this.#graph()
-    const few = graph === 0n || (filter.sql !== '' && this.#isFew(filter))
-    if (few) return this.#compared(vectors, asked, filter, depth)
+    if (graph === 0n || most <= MOST_COMPARED) {
+      return this.#compared(vectors, asked, filter, depth)
+    }
     const walked = this.#walked(vectors, asked, filter, depth, graph)
     if (walked.length < depth && filter.sql !== '') {
       return this.#compared(vectors, asked, filter, depth)
@@ -283,27 +284,27 @@ export class PostgresTables implements IndexTables {
     ])
   }
 
-  /** Conditions on the vectors `v`, without a join that would keep the graph from being used. */
-  #filter(selected: Selected): Filter {
-    const logs =
-      selected.logs === ''
-        ? ''
-        : ` AND v.log = ANY (ARRAY(SELECT l.id FROM ${this.#name}_log AS l WHERE true${selected.logs}))`
+  /**
+   * Conditions on the vectors `v`, and how many of them these leave at most. The logs are named by
+   * their ids: a join, or a query inside of this one, would make the planner guess.
+   */
+  #filter(selected: Selected): { filter: Filter; most: number } {
+    if (selected.isAll) return { filter: { sql: '', params: [] }, most: Number.POSITIVE_INFINITY }
+    const { fromSeq, toSeq } = selected
+    const logs = this.#db.query(
+      `SELECT l.id, greatest(least(l.seq, ?) - ? + 1, 0) FROM ${this.#name}_log AS l
+        WHERE true${selected.logs}`,
+      [toSeq, fromSeq, ...selected.logParams],
+    )
+    const most = logs.reduce((sum, [, count]) => sum + Number(count), 0)
+    const sql = ' AND v.log = ANY (?::bigint[])'
+    const ids = `{${logs.map(([id]) => String(id)).join()}}`
     return selected.hasRange
       ? {
-          sql: `${logs} AND v.seq >= ? AND v.seq <= ?`,
-          params: [...selected.logParams, selected.fromSeq, selected.toSeq],
+          filter: { sql: `${sql} AND v.seq >= ? AND v.seq <= ?`, params: [ids, fromSeq, toSeq] },
+          most,
         }
-      : { sql: logs, params: selected.logParams }
-  }
-
-  #isFew({ sql, params }: Filter): boolean {
-    const row = this.#db.query(
-      `SELECT count(*) FROM (SELECT 1 FROM ${this.#name}_vector AS v WHERE true${sql}
-        LIMIT ${MOST_COMPARED + 1}) AS counted`,
-      params,
-    )[0]
-    return Number(row?.[0] ?? 0n) <= MOST_COMPARED
+      : { filter: { sql, params: [ids] }, most }
   }
 
   /** By comparing all: an expression that no graph knows how to order. */
