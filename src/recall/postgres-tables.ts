@@ -31,7 +31,7 @@ const GRAPH_M = 16
 const GRAPH_EF_CONSTRUCTION = 64
 /** Vectors that a walk keeps in view; more under a filter, which most of them may not pass. */
 const EF_SEARCH = 64
-const EF_SEARCH_FILTERED = 200
+const EF_SEARCH_FILTERED = 120
 const MOST_SCANNED = 200_000
 /** So many vectors are compared one by one rather than walked through. */
 const MOST_COMPARED = 2_000
