@@ -45,118 +45,119 @@ const MAKING_HELP = {
 }
 const PREVIEW = 100
 
-/** Each action is a command of its own, as `recall index` and so on. */
-export const recalls = {
-  index: {
-    summary: 'Index what is new in the log, by words, and by vectors where a model is named.',
-    args: [],
-    options: { ...MAKING, follow: { type: 'boolean' } },
-    optionHelp: { ...MAKING_HELP, '--follow': 'go on with what is committed, until interrupted' },
-    notes:
-      'The index is made where it is missing. It lies in tables of its own; the log is never changed.\n' +
-      'Interrupted or killed, it goes on where it was.',
-    async run({ store, options, out }) {
-      using db = openForWriting(store)
-      await indexAll(db, options, out, false)
-    },
+export const indexCommand: Command = {
+  summary: 'Index what is new in the log, by words, and by vectors where a model is named.',
+  args: [],
+  options: { ...MAKING, follow: { type: 'boolean' } },
+  optionHelp: { ...MAKING_HELP, '--follow': 'go on with what is committed, until interrupted' },
+  notes:
+    'The index is made where it is missing. It lies in tables of its own; the log is never changed.\n' +
+    'Interrupted or killed, it goes on where it was.',
+  async run({ store, options, out }) {
+    using db = openForWriting(store)
+    await indexAll(db, options, out, false)
   },
-  search: {
-    summary: 'Find entries by words, and by meaning where --embed is given; each hit is verified.',
-    args: ['<text>'],
-    options: {
-      ...NAMED,
-      embed: { type: 'string' },
-      k: { type: 'string', short: 'k' },
-      stream: { type: 'string' },
-      prefix: { type: 'string' },
-      writer: { type: 'string' },
-    },
-    optionHelp: {
-      ...NAMED_HELP,
-      '--embed COMMAND': 'a program that reads a JSON string a line and prints a vector a line',
-      '-k N': 'at most so many (default 10)',
-      '--stream NAME': 'in this stream alone',
-      '--prefix TEXT': 'in streams whose name starts like this',
-      '--writer NAME': 'of this writer alone',
-    },
-    notes:
-      'Exit status 1 when an indexed entry came up that the log does not have any more, or has\n' +
-      'otherwise: `verify` tells what is wrong with the log, `recall rebuild` makes the index anew.',
-    async run({ store, args: [text = ''], options, out }) {
-      if (text.trim() === '') throw new UsageError('<text> must not be empty')
-      using db = openForReading(store)
-      const index = RecallIndex.open(db, nameOf(options))
-      const vector = await vectorOf(index, text, options)
-      const question: Question = { text, ...vector, ...selectionOf(options), k: countOf(options) }
-      const { hits, stale } = index.search(question)
-      for (const hit of hits) {
-        out.line(options.json ? JSON.stringify(toJson(hit)) : lineOf(hit))
-      }
-      if (hits.length === 0 && !options.json) out.line('nothing found')
-      if (stale.length > 0) throw new FoundFault(faultOf(stale))
-    },
+}
+
+export const search: Command = {
+  summary: 'Find entries by words, and by meaning where --embed is given; each hit is verified.',
+  args: ['<text>'],
+  options: {
+    ...NAMED,
+    embed: { type: 'string' },
+    k: { type: 'string', short: 'k' },
+    stream: { type: 'string' },
+    prefix: { type: 'string' },
+    writer: { type: 'string' },
   },
-  status: {
-    summary: 'Show the indexes: what they are for, how large, and how far behind the log.',
-    args: [],
-    options: { json: { type: 'boolean' } },
-    optionHelp: { '--json': 'one JSON object a line' },
-    run({ store, options, out }) {
-      using db = openForReading(store)
-      const all = RecallIndex.names(db).map((name) => RecallIndex.open(db, name).status())
-      if (options.json) {
-        for (const { entries, withVector, behind, ...rest } of all) {
-          const numbers = {
-            entries: `${entries}`,
-            withVector: `${withVector}`,
-            behind: `${behind}`,
-          }
-          out.line(JSON.stringify({ ...rest, ...numbers }))
+  optionHelp: {
+    ...NAMED_HELP,
+    '--embed COMMAND': 'a program that reads a JSON string a line and prints a vector a line',
+    '-k N': 'at most so many (default 10)',
+    '--stream NAME': 'in this stream alone',
+    '--prefix TEXT': 'in streams whose name starts like this',
+    '--writer NAME': 'of this writer alone',
+  },
+  notes:
+    'Exit status 1 when an indexed entry came up that the log does not have any more, or has\n' +
+    'otherwise: `verify` tells what is wrong with the log, `recall rebuild` makes the index anew.',
+  async run({ store, args: [text = ''], options, out }) {
+    if (text.trim() === '') throw new UsageError('<text> must not be empty')
+    using db = openForReading(store)
+    const index = RecallIndex.open(db, nameOf(options))
+    const vector = await vectorOf(index, text, options)
+    const question: Question = { text, ...vector, ...selectionOf(options), k: countOf(options) }
+    const { hits, stale } = index.search(question)
+    for (const hit of hits) {
+      out.line(options.json ? JSON.stringify(toJson(hit)) : lineOf(hit))
+    }
+    if (hits.length === 0 && !options.json) out.line('nothing found')
+    if (stale.length > 0) throw new FoundFault(faultOf(stale))
+  },
+}
+
+export const status: Command = {
+  summary: 'Show the indexes: what they are for, how large, and how far behind the log.',
+  args: [],
+  options: { json: { type: 'boolean' } },
+  optionHelp: { '--json': 'one JSON object a line' },
+  run({ store, options, out }) {
+    using db = openForReading(store)
+    const all = RecallIndex.names(db).map((name) => RecallIndex.open(db, name).status())
+    if (options.json) {
+      for (const { entries, withVector, behind, ...rest } of all) {
+        const numbers = {
+          entries: `${entries}`,
+          withVector: `${withVector}`,
+          behind: `${behind}`,
         }
-        return
+        out.line(JSON.stringify({ ...rest, ...numbers }))
       }
-      if (all.length === 0) out.line('no index yet; `agent-store recall index` makes one')
-      else {
-        out.table(
-          ['index', 'entries', 'with vector', 'logs', 'behind', 'vectors'],
-          all.map(({ name, entries, withVector, logs, behind, vectors }) => [
-            printableName(name),
-            count(entries),
-            count(withVector),
-            count(logs),
-            count(behind),
-            vectors === undefined
-              ? 'words alone'
-              : `${printable(vectors.model)}, ${vectors.dimensions}, ${vectors.distance}`,
-          ]),
-        )
-      }
-    },
+      return
+    }
+    if (all.length === 0) out.line('no index yet; `agent-store recall index` makes one')
+    else {
+      out.table(
+        ['index', 'entries', 'with vector', 'logs', 'behind', 'vectors'],
+        all.map(({ name, entries, withVector, logs, behind, vectors }) => [
+          printableName(name),
+          count(entries),
+          count(withVector),
+          count(logs),
+          count(behind),
+          vectors === undefined
+            ? 'words alone'
+            : `${printable(vectors.model)}, ${vectors.dimensions}, ${vectors.distance}`,
+        ]),
+      )
+    }
   },
-  rebuild: {
-    summary: 'Empty an index, and make it anew from the log.',
-    args: [],
-    options: MAKING,
-    optionHelp: MAKING_HELP,
-    notes: 'What made its vectors must be named again: --embed or --vectors.',
-    async run({ store, options, out }) {
-      using db = openForWriting(store)
-      await indexAll(db, options, out, true)
-    },
+}
+
+export const rebuild: Command = {
+  summary: 'Empty an index, and make it anew from the log.',
+  args: [],
+  options: MAKING,
+  optionHelp: MAKING_HELP,
+  notes: 'What made its vectors must be named again: --embed or --vectors.',
+  async run({ store, options, out }) {
+    using db = openForWriting(store)
+    await indexAll(db, options, out, true)
   },
-  drop: {
-    summary: 'Remove an index and its tables. The log stays as it is.',
-    args: [],
-    options: { name: { type: 'string' } },
-    optionHelp: { '--name NAME': NAMED_HELP['--name NAME'] },
-    run({ store, options, out }) {
-      using db = openForWriting(store)
-      const index = RecallIndex.open(db, nameOf(options))
-      index.drop()
-      out.line(`index ${printableName(index.name)} is gone`)
-    },
+}
+
+export const drop: Command = {
+  summary: 'Remove an index and its tables. The log stays as it is.',
+  args: [],
+  options: { name: { type: 'string' } },
+  optionHelp: { '--name NAME': NAMED_HELP['--name NAME'] },
+  run({ store, options, out }) {
+    using db = openForWriting(store)
+    const index = RecallIndex.open(db, nameOf(options))
+    index.drop()
+    out.line(`index ${printableName(index.name)} is gone`)
   },
-} satisfies Readonly<Record<string, Command>>
+}
 
 function nameOf({ name }: Options): string {
   return typeof name === 'string' ? name : NAME
