@@ -1,5 +1,5 @@
 // Packs the package, installs it into an empty project, and runs the README's tour there:
-// by import, by require, and on the command line.
+// by import, by require, and on the command line; loads every other part of it as well.
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -29,6 +29,26 @@ try {
   if (required === tour) throw new Error('the tour imports nothing')
   writeFileSync(join(folder, 'tour.cts'), required)
   run(process.execPath, ['tour.cts'])
+
+  // Every part loads where no optional peer is installed, and says so when it needs one.
+  const { exports } = JSON.parse(readFileSync('package.json', 'utf8'))
+  const parts = Object.keys(exports).filter((name) => !name.endsWith('.json'))
+  const names = JSON.stringify(parts.map((name) => name.replace('.', 'agent-store')))
+  writeFileSync(
+    join(folder, 'parts.mts'),
+    `import { createRequire } from 'node:module'
+    const require = createRequire(import.meta.url)
+    for (const name of ${names}) {
+      if (Object.keys(await import(name)).length === 0) throw new Error(name + ' exports nothing')
+      if (Object.keys(require(name)).length === 0) throw new Error(name + ' exports nothing')
+    }
+    const { Agent, IrohTransport, KeyPair } = require('agent-store/mesh')
+    const { key } = Agent.issue(KeyPair.generate(), { role: 'nobody' })
+    const refusal = await IrohTransport.bind(key).catch((error) => error)
+    if (!/install it/.test(refusal.message)) throw refusal
+    console.log('loaded')`,
+  )
+  if (run(process.execPath, ['parts.mts']) !== 'loaded\n') throw new Error('a part does not load')
 
   const cli = join('node_modules', '.bin', 'agent-store')
   const shown = run(cli, ['verify', 'fleet.db'])
