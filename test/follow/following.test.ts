@@ -29,7 +29,7 @@ import {
   headsOf,
 } from 'agent-store/follow'
 import { PgBackend } from 'agent-store/postgres'
-import { insertRaw, systemWatches, temporaryFile, utf8, withoutCount } from '../support.ts'
+import { insertRaw, noise, systemWatches, temporaryFile, utf8, withoutCount } from '../support.ts'
 import { PLACES } from './places.ts'
 
 const text = ({ payload }: Entry) => Buffer.from(payload).toString()
@@ -444,6 +444,32 @@ suite('one file', () => {
     other.exec('VACUUM')
     WriterLog.append(other, 's', 'a', 'two')
     assert.deepEqual(inOrder(await waiting), ['a 2 two', 'b 1 in its place'])
+  })
+
+  test('a log of 240 MB goes through in bounded memory', async (t) => {
+    using db = SqliteBackend.open(temporaryFile(t), { durability: 'normal' })
+    WriterLog.ensureSchema(db)
+    const payload = noise(4_096, 7)
+    for (let i = 0; i < 6; i++) {
+      WriterLog.appendMany(
+        db,
+        's',
+        'a',
+        Array.from({ length: 10_000 }, () => payload),
+      )
+    }
+    const held = () => {
+      const { arrayBuffers, heapUsed } = process.memoryUsage()
+      return (arrayBuffers + heapUsed) / 2 ** 20
+    }
+    const before = held()
+    let most = 0
+    let count = 0
+    for await (const _ of follow(db, { live: false, verify: true })) {
+      if (++count % 1_000 === 0) most = Math.max(most, held() - before)
+    }
+    assert.equal(count, 60_000)
+    assert.ok(most < 110, `${most.toFixed()} MB`)
   })
 
   test('a file that is replaced is said, not waited on', async (t) => {
