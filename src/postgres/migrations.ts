@@ -46,6 +46,9 @@ const LOG_COLUMNS =
   'stream TEXT COLLATE "C" NOT NULL, writer TEXT COLLATE "C" NOT NULL, seq BIGINT NOT NULL, ' +
   'prev_hash BYTEA, content_hash BYTEA NOT NULL, payload BYTEA NOT NULL, ' +
   'PRIMARY KEY (stream, writer, seq)'
+const CURSOR_COLUMNS =
+  'consumer TEXT COLLATE "C" NOT NULL, stream TEXT COLLATE "C" NOT NULL, writer TEXT COLLATE "C" NOT NULL, ' +
+  'seq BIGINT NOT NULL, content_hash BYTEA NOT NULL, PRIMARY KEY (consumer, stream, writer)'
 
 /** The schema, in order of `id`. A step is never changed once it was published. */
 export const MIGRATIONS: readonly Migration[] = [
@@ -53,6 +56,9 @@ export const MIGRATIONS: readonly Migration[] = [
     'CREATE TABLE IF NOT EXISTS _agent_store_migration (id INT PRIMARY KEY, name TEXT NOT NULL)',
     `CREATE TABLE IF NOT EXISTS _agent_store_meta (${META_COLUMNS})`,
     `CREATE TABLE IF NOT EXISTS _agent_store_log (${LOG_COLUMNS})`,
+  ]),
+  migration(2, 'cursors of consumers', [
+    `CREATE TABLE IF NOT EXISTS _agent_store_cursor (${CURSOR_COLUMNS})`,
   ]),
 ]
 
@@ -84,19 +90,21 @@ export function partitionSql({ partitions }: { readonly partitions: number }): s
  */
 export function rolesSql({ owner, writer, reader, schema }: Roles): string[] {
   const [o, w, r, s] = [owner, writer, reader, schema].map(quoteIdentifier)
-  const [log, meta, book] = ['log', 'meta', 'migration'].map((t) => `${s}._agent_store_${t}`)
+  const tables = ['log', 'meta', 'cursor', 'migration'].map((t) => `${s}._agent_store_${t}`)
+  const [log, meta, cursor] = tables
   const everybodyElse = owner === writer || owner === reader ? 'PUBLIC' : `PUBLIC, ${w}, ${r}`
   return [
     ...[owner, writer, reader].map(createRoleSql),
     becomeMemberSql(owner),
     `GRANT USAGE, CREATE ON SCHEMA ${s} TO ${o}`,
-    ...[log, meta, book].map((table) => `ALTER TABLE ${table} OWNER TO ${o}`),
-    `REVOKE ALL ON ${log}, ${meta}, ${book} FROM ${everybodyElse}`,
+    ...tables.map((table) => `ALTER TABLE ${table} OWNER TO ${o}`),
+    `REVOKE ALL ON ${tables.join(', ')} FROM ${everybodyElse}`,
     `REVOKE CREATE ON SCHEMA ${s} FROM ${everybodyElse}`,
     `GRANT USAGE ON SCHEMA ${s} TO ${w}, ${r}`,
-    `GRANT SELECT ON ${log}, ${meta}, ${book} TO ${w}, ${r}`,
+    `GRANT SELECT ON ${tables.join(', ')} TO ${w}, ${r}`,
     `GRANT INSERT ON ${log} TO ${w}`,
     `GRANT INSERT, UPDATE ON ${meta} TO ${w}`,
+    `GRANT INSERT, UPDATE, DELETE ON ${cursor} TO ${w}`,
   ]
 }
 

@@ -3,6 +3,10 @@ import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import { MalformedRowError, SchemaError, SqliteBackend, WriterLog } from 'agent-store'
 import { Consumer, StaleCursorError } from 'agent-store/follow'
+import { PgBackend } from 'agent-store/postgres'
+import { MIGRATIONS } from '../../src/postgres/migrations.ts'
+import { emptyPlace } from '../postgres/database.ts'
+import { withoutDatabase } from '../postgres/server.ts'
 import { defined } from '../support.ts'
 import { PLACES } from './places.ts'
 
@@ -73,6 +77,14 @@ for (const place of PLACES.slice(0, 2)) {
     })
   })
 }
+
+test("the table that an operator lays down is the consumers'", { skip: withoutDatabase() }, (t) => {
+  using db = PgBackend.connect(emptyPlace(t))
+  for (const { sql } of MIGRATIONS) for (const statement of sql) db.exec(statement)
+  Consumer.ensureSchema(db)
+  billing.advance(db, WriterLog.append(db, 's', 'a', 'one'))
+  assert.deepEqual(billing.cursor(db), WriterLog.heads(db, 's'))
+})
 
 test('a name that cannot be stored, a table that is another, a row that no one writes', () => {
   assert.throws(() => new Consumer('a\0b'), /name holds a NUL/)

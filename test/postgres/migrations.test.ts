@@ -122,7 +122,10 @@ describe('on a server', { skip: url === '' && 'AGENT_STORE_TEST_PG_URL names no 
 
   test('the tables and the roles are made', () => {
     migrate([...schemaSql, ...rolesSql(roles)])
-    assert.deepEqual(accepts(['SELECT id, name FROM _agent_store_migration']), ['1|tables'])
+    assert.deepEqual(accepts(['SELECT id, name FROM _agent_store_migration ORDER BY id']), [
+      '1|tables',
+      '2|cursors of consumers',
+    ])
     const login = accepts([
       `SELECT count(*) FROM pg_roles WHERE rolname LIKE '${tag}\\_%' AND rolcanlogin`,
     ])
@@ -158,6 +161,14 @@ describe('on a server', { skip: url === '' && 'AGENT_STORE_TEST_PG_URL names no 
       ],
       roles.writer,
     )
+  })
+
+  test('a writer moves the cursors of its consumers, and a reader looks at them', () => {
+    const insert = `INSERT INTO _agent_store_cursor VALUES ('copy', 's', 'alice', 1, ${bytes('aa')})`
+    accepts([insert, 'UPDATE _agent_store_cursor SET seq = 2'], roles.writer)
+    assert.deepEqual(accepts(['SELECT seq FROM _agent_store_cursor'], roles.reader), ['2'])
+    refuses('42501', 'DELETE FROM _agent_store_cursor', roles.reader)
+    accepts(['DELETE FROM _agent_store_cursor'], roles.writer)
   })
 
   test('a writer can do nothing else', () => {

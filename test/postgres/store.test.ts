@@ -117,7 +117,7 @@ test('migrate lays down what it says, once, and prints it for a review', { skip 
   for (let i = 0; i < 2; i++)
     assert.match(ok(['migrate', url, '--append-only']), /done: append-only/)
   ok(['append', url, 's', 'w', 'kept'])
-  assert.match(ok(['info', url]), /migrated to step +1/)
+  assert.match(ok(['info', url]), /migrated to step +2/)
   using db: Backend = openStore(url)
   assert.throws(() => db.exec('DELETE FROM _agent_store_log'), { driverCode: 'SA001' })
   assert.throws(() => db.exec('UPDATE _agent_store_log SET seq = 9'), { driverCode: 'SA001' })
