@@ -3,24 +3,14 @@ import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import fs from 'node:fs'
-import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { SqliteBackend, WriterLog } from 'agent-store'
 import { parsePeer, readKeyFile } from 'agent-store/mesh'
+import { withoutIroh as skip } from '../mesh/support.ts'
 import { temporaryFolder } from '../support.ts'
 
 const main = join(import.meta.dirname, '..', '..', 'src', 'cli', 'main.ts')
-
-function hasIroh(): boolean {
-  try {
-    createRequire(import.meta.url)('@number0/iroh/index.js')
-    return true
-  } catch {
-    return false
-  }
-}
-const skip = !hasIroh() && '@number0/iroh is not installed, or has no binary for this machine'
 
 function withoutNetwork(): string | false {
   const { status } = spawnSync('unshare', ['-n', 'ip', 'link'], { stdio: 'ignore' })

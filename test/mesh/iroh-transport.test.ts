@@ -5,7 +5,6 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, fork, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import {
@@ -23,18 +22,9 @@ import {
   writeKeyFile,
 } from 'agent-store/mesh'
 import { temporaryFile } from '../support.ts'
+import { withoutIroh as skip } from './support.ts'
 
 const LISTEN = ['127.0.0.1:0', '[::1]:0']
-
-/** Why iroh cannot be had here, or `false`. */
-const skip = (() => {
-  try {
-    createRequire(import.meta.url)('@number0/iroh/index.js')
-    return false
-  } catch {
-    return 'there is no binary of @number0/iroh for this machine'
-  }
-})()
 
 const INSIDE = 'AGENT_STORE_NETWORK_OF_ITS_OWN'
 const canBeApart =

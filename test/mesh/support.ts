@@ -4,6 +4,7 @@
  * @module
  */
 import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { Agent, Certificate, KeyPair, type Metadata, UNRESTRICTED } from 'agent-store/mesh'
 import { fromHex } from '../support.ts'
@@ -86,3 +87,13 @@ export const METADATA: Metadata = {
 export function agentOf(key: KeyPair, user: KeyPair = KEYS.user): Agent {
   return new Agent(key, Certificate.issue(user, key.publicKey, METADATA))
 }
+
+/** Why iroh cannot be had here, or `false`. */
+export const withoutIroh: string | false = (() => {
+  try {
+    createRequire(import.meta.url)('@number0/iroh/index.js')
+    return false
+  } catch {
+    return '@number0/iroh is not installed, or has no binary for this machine'
+  }
+})()
