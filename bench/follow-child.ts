@@ -3,8 +3,9 @@ import { parentPort } from 'node:worker_threads'
 import { type Backend, Doorbell, SqliteBackend, WriterLog } from 'agent-store'
 import { ThreadBell } from 'agent-store/follow'
 import { isServerUrl, PgBackend } from 'agent-store/postgres'
+import { joinMesh, meshBellOf } from '../src/cli/demo-bells.ts'
 
-const [, , kind, place = '', third = '', fourth = ''] = process.argv
+const [, , kind, place = '', third = '', fourth = '', ...more] = process.argv
 
 function open(notify: boolean): Backend {
   return isServerUrl(place) ? PgBackend.connect({ url: place, notify }) : SqliteBackend.open(place)
@@ -18,14 +19,29 @@ async function wake(commits: number, threads: string): Promise<string> {
     bell.tie(db)
     bell.subscribe((event) => carrier.ring(event))
   }
+  const said = await appendInTurn(db, commits)
+  carrier?.close()
+  return said
+}
+
+async function wakeByMesh(commits: number, pauseMs: number): Promise<string> {
+  const [keyFile = '', peer = '', keep] = more
+  using db = open(false)
+  await using bus = await joinMesh(keyFile, 'appending', keep === 'keep')
+  using mesh = meshBellOf(bus, db, peer)
+  const said = await appendInTurn(db, commits, pauseMs)
+  await mesh.idle()
+  return said
+}
+
+async function appendInTurn(db: Backend, commits: number, pauseMs = 2): Promise<string> {
   const returned: string[] = []
   for (let i = 0; i < commits; i++) {
-    await new Promise((done) => setTimeout(done, 2 + 3 * Math.random()))
+    await new Promise((done) => setTimeout(done, pauseMs + 3 * Math.random()))
     WriterLog.append(db, 'wake', 'w', 'x')
     returned.push(String(process.hrtime.bigint()))
   }
   await new Promise((done) => setTimeout(done, 100))
-  carrier?.close()
   return JSON.stringify(returned)
 }
 
@@ -50,7 +66,12 @@ async function write(writer: string, runMs: number): Promise<number> {
   return (1000 * count) / (performance.now() - start)
 }
 
-const said =
-  kind === 'wake' ? await wake(Number(third), fourth) : await write(third, Number(fourth))
+async function work(): Promise<string | number> {
+  if (kind === 'wake') return wake(Number(third), fourth)
+  if (kind === 'mesh') return wakeByMesh(Number(third), Number(fourth))
+  return write(third, Number(fourth))
+}
+
+const said = await work()
 if (parentPort === null) console.log(said)
 else parentPort.postMessage(said)

@@ -14,8 +14,10 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { Worker } from 'node:worker_threads'
 import { type Backend, SqliteBackend, WriterLog } from 'agent-store'
-import { type Bell, follow, ThreadBell } from 'agent-store/follow'
+import { type FollowOptions, follow, ThreadBell } from 'agent-store/follow'
+import { formatPeer, KeyPair, MeshBell, writeKeyFile } from 'agent-store/mesh'
 import { PgBackend } from 'agent-store/postgres'
+import { hasMesh, joinMesh, openDeaf } from '../src/cli/demo-bells.ts'
 import { startServer, withoutServer } from '../test/postgres/server.ts'
 
 const { values } = parseArgs({
@@ -47,12 +49,12 @@ async function wakes(
   name: string,
   target: string,
   db: Backend,
-  bells: readonly Bell[],
+  how: FollowOptions,
   start: () => Promise<string>,
 ): Promise<void> {
   const arrived: bigint[] = []
   const told = new Promise((begun) => setImmediate(begun)).then(start)
-  for await (const _ of follow(db, { stream: 'wake', bells })) {
+  for await (const _ of follow(db, { stream: 'wake', ...how })) {
     arrived.push(process.hrtime.bigint())
     if (arrived.length === commits) break
   }
@@ -81,7 +83,7 @@ async function onFile(folder: string): Promise<void> {
     const file = join(folder, 'wake.db')
     using db = SqliteBackend.open(file)
     WriterLog.ensureSchema(db)
-    await wakes('across processes, one file', '1 / 15 ms', db, [], () =>
+    await wakes('across processes, one file', '1 / 15 ms', db, {}, () =>
       child('wake', file, String(commits)),
     )
     await idle('waiting on a file', db)
@@ -92,12 +94,39 @@ async function onFile(folder: string): Promise<void> {
     WriterLog.ensureSchema(db)
     using threads = new ThreadBell('bench')
     const argv = ['wake', file, String(commits), 'bench']
-    await wakes('across threads', '0.2 ms', db, [threads], async () => {
+    await wakes('across threads', '0.2 ms', db, { bells: [threads] }, async () => {
       const [said] = await once(new Worker(CHILD, { argv }), 'message')
       return String(said)
     })
   }
+  if (hasMesh()) {
+    await overMesh(folder, 'a kept connection', '5 ms', true, 2)
+    await overMesh(folder, 'dialling for each', '10 ms', false, 20)
+    await overMesh(folder, 'commits faster than dialling', '', false, 2)
+  } else if (wanted('over the mesh')) console.log('no mesh: @number0/iroh is not installed')
   if (wanted('catching up')) await catchingUp(join(folder, 'many.db'))
+}
+
+/** On one file, but told by the mesh alone, on loopback. */
+async function overMesh(
+  folder: string,
+  way: string,
+  target: string,
+  keep: boolean,
+  pauseMs: number,
+): Promise<void> {
+  const name = `over the mesh, ${way}`
+  if (!wanted(name)) return
+  const [file, keyFile] = [join(folder, `${way}.db`), join(folder, `${way}.key`)]
+  writeKeyFile(keyFile, KeyPair.generate())
+  await using bus = await joinMesh(keyFile, 'following')
+  const db = openDeaf(file)
+  WriterLog.ensureSchema(db)
+  using bell = new MeshBell(bus)
+  const more = [keyFile, formatPeer(bus.peer), keep ? 'keep' : '']
+  await wakes(name, target, db, { bells: [bell], pollMs: 60_000 }, () =>
+    child('mesh', file, String(commits), String(pauseMs), ...more),
+  )
 }
 
 /** The share of one core that waiting takes. */
@@ -149,7 +178,7 @@ async function onServer(url: string): Promise<void> {
   if (wanted('through Postgres')) {
     using db = PgBackend.connect(url)
     WriterLog.ensureSchema(db)
-    await wakes('through Postgres', '1.5 ms', db, [], () => child('wake', url, String(commits)))
+    await wakes('through Postgres', '1.5 ms', db, {}, () => child('wake', url, String(commits)))
     await idle('waiting on a server', db)
   }
   if (wanted('writers')) await notifying(url)

@@ -51,12 +51,16 @@ export function openDeaf(file: string): Backend {
 }
 
 /** An agent of the key's user, on the mesh of this machine alone. */
-export async function joinMesh(keyFile: string, role: string): Promise<MeshBus> {
+export async function joinMesh(
+  keyFile: string,
+  role: string,
+  keepConnections = true,
+): Promise<MeshBus> {
   const agent = Agent.issue(readKeyFile(keyFile), { role })
   return MeshBus.bind({
     agent,
     transport: await IrohTransport.bind(agent.key, LOOPBACK),
-    keepConnections: true,
+    keepConnections,
   })
 }
 
