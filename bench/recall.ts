@@ -4,7 +4,7 @@
  * turns, each with a vector of 384 dimensions, with the plan of each search.
  *
  * Options: --sizes 1000,10000,100000, --only TEXT (sqlite, pglite, server), --url URL of a server
- * with pgvector, --questions N (41).
+ * with pgvector in place of a throwaway one, which has words alone, --questions N (41).
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -15,6 +15,7 @@ import { vector as pgvector } from '@electric-sql/pglite-pgvector'
 import { type Backend, SqliteBackend, WriterLog } from 'agent-store'
 import { PgBackend } from 'agent-store/postgres'
 import { type Question, RecallIndex } from 'agent-store/recall'
+import { startServer, withoutServer } from '../test/postgres/server.ts'
 import { clustered } from '../test/recall/clustered.ts'
 import { numbers } from '../test/support.ts'
 
@@ -144,6 +145,32 @@ function measure(name: string, db: Backend, size: number): void {
   line('  by both: median, p90', `${both.ms.toFixed(2)} ms`, `${both.p90.toFixed(2)} ms`)
 }
 
+/** The same without pgvector. */
+function measureWords(name: string, db: Backend, size: number): void {
+  WriterLog.ensureSchema(db)
+  const { turn, question } = texts(5)
+  const index = RecallIndex.create(db, 'bench')
+  let ms = 0
+  for (let at = 0; at < size; at += BATCH) {
+    const payloads = Array.from({ length: BATCH }, turn)
+    const entries = WriterLog.appendMany(db, `s${(at / BATCH) % STREAMS}`, 'w', payloads)
+    const start = performance.now()
+    index.index(entries)
+    ms += performance.now() - start
+  }
+  line(`${name}, ${size}: indexing words alone`, `${((ms * 1000) / size).toFixed(0)} us`)
+  const start = performance.now()
+  index.optimize()
+  line('  optimize(), an entry', `${(((performance.now() - start) * 1000) / size).toFixed(0)} us`)
+  const words = ask(index, Array.from({ length: asked }, question), (text) => ({ text }))
+  line(
+    '  by words: median, p90',
+    `${words.ms.toFixed(2)} ms`,
+    `${words.p90.toFixed(2)} ms`,
+    '10 ms',
+  )
+}
+
 function ask<T>(
   index: RecallIndex,
   questions: readonly T[],
@@ -229,8 +256,10 @@ function onServer(url: string, size: number): void {
   db.exec(`CREATE SCHEMA ${schema}`)
   try {
     db.query("SELECT set_config('search_path', ?, false)", [schema])
-    measure('server', db, size)
-    plansOf(db)
+    if (db.query("SELECT 1 FROM pg_extension WHERE extname = 'vector'").length > 0) {
+      measure('server', db, size)
+      plansOf(db)
+    } else measureWords('server without pgvector', db, size)
   } finally {
     db.exec(`DROP SCHEMA ${schema} CASCADE`)
   }
@@ -241,7 +270,12 @@ try {
   for (const size of sizes) {
     if ('sqlite'.includes(values.only)) onSqlite(folder, size)
     if ('pglite'.includes(values.only)) await onPglite(size)
-    if (values.url !== undefined && 'server'.includes(values.only)) onServer(values.url, size)
+    if (!'server'.includes(values.only)) continue
+    if (values.url !== undefined) onServer(values.url, size)
+    else if (withoutServer() === false) {
+      using server = startServer({ fsync: false })
+      onServer(server.url(), size)
+    }
   }
 } finally {
   rmSync(folder, { recursive: true, force: true })

@@ -10,38 +10,50 @@
  */
 import type { AskedWord } from './words.ts'
 
-/** Entries that are ranked for a question, unless each of its words alone has more. */
-const MOST_POSTINGS = 6_000
-
 /** What to look up. */
 export interface Telling {
   readonly words: readonly AskedWord[]
+  /** How many entries have each of them. */
+  readonly entries: readonly number[]
   /** Whether an entry must have all of them. */
   readonly all: boolean
 }
 
+/** Groups of words, and for each how many entries have all of its words, up to `most`. */
+export type Count = (groups: readonly (readonly AskedWord[])[], most: number) => readonly number[]
+
 /**
- * @param count How many entries have all of some words, at most so many as are said.
- * @returns `undefined` where no entry has any.
+ * @param most Entries that are ranked, unless each of the words alone has more.
+ * @returns `undefined` where no entry has any of the words.
  */
 export function tellingWords(
   words: readonly AskedWord[],
-  count: (words: readonly AskedWord[], most: number) => number,
+  most: number,
+  count: Count,
 ): Telling | undefined {
+  const counts = count(
+    words.map((word) => [word]),
+    most + 1,
+  )
   const known = words
-    .map((word) => ({ word, entries: count([word], MOST_POSTINGS + 1) }))
+    .map((word, i) => ({ word, entries: counts[i] ?? 0 }))
     .filter(({ entries }) => entries > 0)
     .sort((a, b) => a.entries - b.entries)
   const [rarest] = known
   if (rarest === undefined) return undefined
-  const taken: AskedWord[] = []
   let sum = 0
-  for (const { word, entries } of known) {
+  const taken = known.filter(({ entries }) => {
     sum += entries
-    if (sum > MOST_POSTINGS) break
-    taken.push(word)
-  }
-  if (taken.length > 0) return { words: taken, all: false }
-  const common = known.map(({ word }) => word)
-  return count(common, 1) > 0 ? { words: common, all: true } : { words: [rarest.word], all: true }
+    return sum <= most
+  })
+  if (taken.length > 0) return tellingOf(taken, false)
+  const [together = 0] = count([known.map(({ word }) => word)], 1)
+  return tellingOf(together > 0 ? known : [rarest], true)
+}
+
+function tellingOf(
+  known: readonly { readonly word: AskedWord; readonly entries: number }[],
+  all: boolean,
+): Telling {
+  return { words: known.map(({ word }) => word), entries: known.map(({ entries }) => entries), all }
 }

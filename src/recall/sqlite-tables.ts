@@ -19,7 +19,9 @@ import type { AskedWord } from './words.ts'
 
 /** Codes tell vectors apart to a thousandth or so: look at more than are wanted. */
 const SPARE = 2
-/** Entries with the words asked for that are ranked at most, the newest ones. */
+/** Entries that are ranked for a question, unless each of its words alone has more. */
+const MOST_POSTINGS = 6_000
+/** Entries with all of the words that are ranked at most, the newest ones. */
 const MOST_RANKED = 20_000
 
 /** See {@link IndexTables}. */
@@ -127,9 +129,14 @@ export class SqliteTables implements IndexTables {
 
   byWords(words: readonly AskedWord[], selected: Selected, depth: number): Candidate[] {
     const name = this.#name
-    const found = `SELECT count(*) FROM (SELECT 1 FROM ${name}_text WHERE ${name}_text MATCH ? LIMIT ?)`
-    const match = tellingWords(words, (each, most) =>
-      Number(this.#db.query(found, [matchOf(each, ' AND '), BigInt(most)])[0]?.[0] ?? 0n),
+    const one = `(SELECT count(*) FROM (SELECT 1 FROM ${name}_text WHERE ${name}_text MATCH ? LIMIT ?))`
+    const match = tellingWords(words, MOST_POSTINGS, (groups, most) =>
+      (
+        this.#db.query(
+          `SELECT ${groups.map(() => one).join(', ')}`,
+          groups.flatMap((group) => [matchOf(group, ' AND '), BigInt(most)]),
+        )[0] ?? []
+      ).map(Number),
     )
     if (match === undefined) return []
     const expression = matchOf(match.words, match.all ? ' AND ' : ' OR ')

@@ -1,8 +1,10 @@
 /** The scan over codes finds what looking at every vector finds, and remembers only what is true. */
 import assert from 'node:assert/strict'
+import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
 import { type Entry, SqliteBackend, WriterLog } from 'agent-store'
 import { type Distance, RecallIndex } from 'agent-store/recall'
+import BetterSqlite3 from 'better-sqlite3'
 import { CodeScan } from '../../src/recall/code-scan.ts'
 import { createDotKernel, typescriptDotKernel } from '../../src/recall/dot-kernel.ts'
 import { likeness } from '../../src/recall/vectors.ts'
@@ -77,6 +79,39 @@ test('rows of another connection are found, and those that it removed are not', 
   other.index(added, [vector])
   assert.equal(index.search({ vector }).hits.length, 1)
   assert.equal(before.length, 10)
+})
+
+test('a file in UTF-16 and a connection of another driver serve as well', () => {
+  const utf16 = new DatabaseSync(':memory:')
+  utf16.exec("PRAGMA encoding = 'UTF-16'")
+  for (const connection of [utf16, new BetterSqlite3(':memory:')]) {
+    const db = SqliteBackend.fromConnection(connection)
+    WriterLog.ensureSchema(db)
+    const entries = WriterLog.appendMany(db, 's', 'w', ['übel', 'gut', 'besser'])
+    const index = RecallIndex.create(db, 'v', {
+      vectors: { model: 'm', dimensions: 3, distance: 'cosine' },
+    })
+    index.index(entries, [
+      [1, 0, 0],
+      [0, 1, 0],
+      [0, 0, 1],
+    ])
+    assert.equal(index.search({ vector: [0, 1, 0.1] }).hits[0]?.seq, 2n)
+    assert.equal(index.search({ text: 'ÜBEL' }).hits[0]?.seq, 1n)
+    connection.close()
+  }
+})
+
+test('an SQLite without FTS5 is named, with what to take in its place', () => {
+  const db = SqliteBackend.inMemory()
+  // Stands in for one that was built without it, which is not to be had here.
+  const query = db.query.bind(db)
+  db.query = (sql, params) => (sql.includes('pragma_module_list') ? [] : query(sql, params))
+  assert.throws(() => RecallIndex.create(db, 'words'), {
+    code: 'RECALL_EXTENSION',
+    message: /FTS5.*SqliteBackend\.open/,
+  })
+  assert.deepEqual(RecallIndex.names(db), [])
 })
 
 /** Ten writers with clustered vectors. */
