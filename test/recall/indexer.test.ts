@@ -9,13 +9,17 @@ import { suite, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Backend, type Entry, SqliteBackend, WriterLog } from 'agent-store'
 import { follow } from 'agent-store/follow'
+import { PgBackend } from 'agent-store/postgres'
 import { aiSdkEmbedder, type Embedder, keepIndexed, RecallIndex } from 'agent-store/recall'
+import { emptyPlace } from '../postgres/database.ts'
+import { withoutDatabase } from '../postgres/server.ts'
 import { startScript } from '../processes/start.ts'
 import { numbers, temporaryFile } from '../support.ts'
 import { directionOf, NUMBERED, numberedEmbedder } from './numbered-embedder.ts'
 import { PLACES } from './places.ts'
 
 const KILLS = Number(process.env.RECALL_KILLS ?? 8)
+/** Entries that are appended at most, while indexers come and go. */
 const ENTRIES = 1_200
 const SCRIPT = new URL('./indexer-process.ts', import.meta.url).pathname
 
@@ -222,7 +226,7 @@ test(`killed ${KILLS} times amid commits: each entry is in the index once`, asyn
   const chance = numbers(KILLS)
   let appended = 0
   for (let kill = 0; kill < KILLS; kill++) {
-    const indexer = startScript(SCRIPT, file)
+    const indexer = startScript(SCRIPT, JSON.stringify({ file, options: { durability: 'normal' } }))
     await indexer.lines(1)
     for (const end = Date.now() + 30 + chance(250); Date.now() < end; await sleep(5)) {
       if (appended >= ENTRIES) continue
@@ -253,6 +257,31 @@ test(`killed ${KILLS} times amid commits: each entry is in the index once`, asyn
     const question = { text: `turn ${n}`, vector: directionOf(n) }
     assert.deepEqual(index.search(question), clean.search(question))
   }
+})
+
+test('indexers on a server, some of which are killed, double nothing', {
+  skip: withoutDatabase(),
+}, async (t) => {
+  const postgres = emptyPlace(t)
+  using db = PgBackend.connect(postgres)
+  WriterLog.ensureSchema(db)
+  for (const writer of ['a', 'b', 'c']) fill(db, 200, [writer])
+  const chance = numbers(5)
+  const start = () => startScript(SCRIPT, JSON.stringify({ postgres }), 'words')
+  for (let round = 0; round < 3; round++) {
+    const [killed, other] = [start(), start()]
+    await Promise.all([killed.lines(1), other.lines(1)])
+    await sleep(chance(60))
+    killed.kill()
+    assert.equal((await other.end).failure, undefined)
+    if (round === 0) fill(db, 300, ['d', 'e'])
+  }
+  const index = RecallIndex.open(db, 'words')
+  assert.deepEqual([index.status().entries, index.status().behind], [1_200n, 0n])
+  const clean = RecallIndex.create(db, 'clean')
+  await keepIndexed(clean, clean.pending())
+  assert.deepEqual(index.cursor(), clean.cursor())
+  assert.equal(index.search({ text: 'turn 77' }).hits.length, 10)
 })
 
 async function until(holds: () => boolean): Promise<void> {
