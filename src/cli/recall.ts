@@ -153,9 +153,9 @@ export const drop: Command = {
   optionHelp: { '--name NAME': NAMED_HELP['--name NAME'] },
   run({ store, options, out }) {
     using db = openForWriting(store)
-    const index = RecallIndex.open(db, nameOf(options))
-    index.drop()
-    out.line(`index ${printableName(index.name)} is gone`)
+    const name = nameOf(options)
+    RecallIndex.drop(db, name)
+    out.line(`index ${printableName(name)} is gone`)
   },
 }
 

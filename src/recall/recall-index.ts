@@ -21,6 +21,7 @@ import {
   ensureRegistry,
   findDefinition,
   getDefinition,
+  idOf,
   indexNames,
   lockRegistry,
   newEpoch,
@@ -112,10 +113,7 @@ export class RecallIndex {
     this.#definition = definition
     this.#options = options
     this.#cursor = new IndexCursor(db, definition)
-    this.#tables =
-      db.dialect === 'sqlite'
-        ? new SqliteTables(db, definition, options.cacheBytes)
-        : new PostgresTables(db, definition)
+    this.#tables = tablesOf(db, definition, options)
   }
 
   /** Create the list of indexes where it is missing. Idempotent. @throws SchemaError. */
@@ -166,6 +164,20 @@ export class RecallIndex {
     const definition = getDefinition(db, name)
     checkDefinition(definition, vectors ?? {})
     return new RecallIndex(db, definition, options)
+  }
+
+  /**
+   * Remove an index and its tables, whatever version of this package made it. The log stays as
+   * it is.
+   * @throws UnknownIndexError.
+   */
+  static drop(db: Backend, name: string): void {
+    db.transaction(() => {
+      const definition = { name, id: idOf(db, name), vectors: undefined }
+      lockRegistry(db)
+      tablesOf(db, definition, {}).drop()
+      db.exec('DELETE FROM _agent_store_recall WHERE name = ?', [name])
+    })
   }
 
   /** The names of the indexes. */
@@ -343,15 +355,6 @@ export class RecallIndex {
     })
   }
 
-  /** Remove it and all its tables. The log is as it was. */
-  drop(): void {
-    this.#db.transaction(() => {
-      lockRegistry(this.#db)
-      this.#tables.drop()
-      this.#db.exec('DELETE FROM _agent_store_recall WHERE name = ?', [this.name])
-    })
-  }
-
   #toVector(vector: VectorLike | undefined, model: string | undefined): Float32Array | undefined {
     if (model !== undefined) checkDefinition(this.#definition, { model })
     if (vector === undefined) return undefined
@@ -412,6 +415,12 @@ export class RecallIndex {
       throw new IndexCursorError(this.name, stream, writer, seq)
     }
   }
+}
+
+function tablesOf(db: Backend, definition: Definition, options: RecallOptions): IndexTables {
+  return db.dialect === 'sqlite'
+    ? new SqliteTables(db, definition, options.cacheBytes)
+    : new PostgresTables(db, definition)
 }
 
 /** An entry and what is made of it. */

@@ -97,6 +97,16 @@ export function findDefinition(db: Backend, name: string): Definition | undefine
   return { name, id, vectors: { model, dimensions: Number(dimensions), distance: found } }
 }
 
+/** What names the tables of an index, whatever version made it. @throws UnknownIndexError. */
+export function idOf(db: Backend, name: string): bigint {
+  checkText('name', name)
+  const row = hasRegistry(db)
+    ? db.query('SELECT id FROM _agent_store_recall WHERE name = ?', [name])[0]
+    : undefined
+  if (typeof row?.[0] === 'bigint') return row[0]
+  throw new UnknownIndexError(name, indexNames(db))
+}
+
 /** @throws UnknownIndexError. @throws IndexVersionError. */
 export function getDefinition(db: Backend, name: string): Definition {
   const found = findDefinition(db, name)

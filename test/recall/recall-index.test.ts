@@ -328,7 +328,7 @@ for (const place of PLACES) {
         [0, 1, 0],
       ])
       assert.deepEqual(RecallIndex.names(db), ['small', 'words'])
-      words.drop()
+      RecallIndex.drop(db, 'words')
       assert.deepEqual(RecallIndex.names(db), ['small'])
       assert.deepEqual(found(small, { vector: [0, 1, 0], k: 1 }), ['w 2'])
       assert.throws(() => RecallIndex.open(db, 'words'), {
@@ -420,6 +420,9 @@ for (const place of PLACES) {
       db.exec('UPDATE _agent_store_recall SET version = 2')
       assert.throws(() => RecallIndex.open(db, 'words'), { code: 'RECALL_VERSION', found: 2n })
       assert.throws(() => RecallIndex.create(db, 'words'), { code: 'RECALL_VERSION' })
+      RecallIndex.drop(db, 'words')
+      assert.throws(() => RecallIndex.drop(db, 'words'), { code: 'RECALL_UNKNOWN_INDEX' })
+      assert.equal(RecallIndex.create(db, 'words').status().behind, 4n)
     })
   })
 }
