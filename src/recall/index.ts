@@ -17,15 +17,16 @@ export {
 } from './errors.ts'
 export { type IndexingOptions, type IndexingProgress, keepIndexed } from './indexer.ts'
 export { textOf } from './message-text.ts'
-export {
-  type Found,
-  type Hit,
-  type IndexStatus,
-  type Question,
-  RecallIndex,
-  type RecallOptions,
-} from './recall-index.ts'
+export type {
+  Found,
+  Hit,
+  IndexStatus,
+  Question,
+  RecallOptions,
+  StaleHit,
+  StaleReason,
+} from './question.ts'
+export { RecallIndex } from './recall-index.ts'
 export type { RecallSelection } from './selection.ts'
 export type { VectorDefinition } from './tables.ts'
 export type { Distance, VectorLike } from './vectors.ts'
-export type { StaleHit, StaleReason } from './verified.ts'

@@ -11,10 +11,10 @@
  *
  * @module
  */
-import { type Backend, MalformedRowError, type Row, type Value } from '../index.ts'
+import type { Backend, Row, Value } from '../index.ts'
 import { findPgVector, type PgVector, toPgVector } from './pgvector.ts'
-import { tellingWords } from './postings.ts'
-import { byScore, ENTRY_COLUMNS, toCandidate } from './rows.ts'
+import { byWords, toTsvector } from './postgres-words.ts'
+import { byScore, countRows, ENTRY_COLUMNS, storedRows, toCandidate } from './rows.ts'
 import type { Selected } from './selection.ts'
 import type {
   Candidate,
@@ -37,17 +37,8 @@ const MOST_SCANNED = 200_000
 const MOST_COMPARED = 2_000
 /** A graph is laid where so many vectors lie outside of one, and a fifth of all do. */
 const LEAST_GROWTH = 2_000
-/** Entries that are ranked for a question, unless each of its words alone has more. */
-const MOST_POSTINGS = 3_000
-/** Entries with all of the words that are ranked at most, the ones indexed last. */
-const MOST_RANKED = 3_000
-/** Entries of which all words are read, to rank them. */
-const LEAST_READ = 120
 /** Rows that one statement inserts. */
 const ROWS = 64
-/** What a `tsvector` keeps. */
-const MOST_POSITION = 16_383
-const MOST_POSITIONS = 255
 /** Dimensions of which a row still fits into a page. */
 const MOST_PLAIN = 1_800
 
@@ -100,23 +91,7 @@ export class PostgresTables implements IndexTables {
   }
 
   stored(log: bigint, from: bigint, to: bigint): Map<bigint, StoredRow> {
-    const rows = this.#db.query(
-      `SELECT seq, id, content_hash, has_vector FROM ${this.#name}_entry
-        WHERE log = ? AND seq >= ? AND seq <= ?`,
-      [log, from, to],
-    )
-    return new Map(
-      rows.map(([seq, id, contentHash, hasVector]) => {
-        if (
-          typeof seq !== 'bigint' ||
-          typeof id !== 'bigint' ||
-          !(contentHash instanceof Uint8Array)
-        ) {
-          throw new MalformedRowError(`${this.#name}_entry is damaged; rebuild the index`)
-        }
-        return [seq, { id, contentHash, hasVector: hasVector === 1n }]
-      }),
-    )
+    return storedRows(this.#db, this.#name, log, from, to)
   }
 
   remove(rows: readonly StoredRow[]): void {
@@ -159,56 +134,7 @@ export class PostgresTables implements IndexTables {
   }
 
   byWords(words: readonly AskedWord[], selected: Selected, depth: number): Candidate[] {
-    const name = this.#name
-    // Until the end of the snapshot that a search is. For a common word and a LIMIT the planner
-    // would rather read all entries. What it then takes for costly, it would compile.
-    this.#db.query(
-      "SELECT set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)",
-    )
-    const one = `(SELECT count(*) FROM
-      (SELECT 1 FROM ${name}_entry WHERE words @@ ?::tsquery LIMIT ?) AS counted)`
-    let total = 0
-    const telling = tellingWords(words, MOST_POSTINGS, (groups, most) => {
-      const row = this.#db.query(
-        `SELECT (SELECT coalesce(sum(seq), 0)::bigint FROM ${name}_log),
-          ${groups.map(() => one).join(', ')}`,
-        groups.flatMap((group) => [toTsquery(group, ' & '), BigInt(most)]),
-      )[0]
-      const [gone = 0, ...counts] = (row ?? []).map(Number)
-      total = gone
-      return counts
-    })
-    if (telling === undefined) return []
-    const single = telling.words.map((word) => toTsquery([word], ''))
-    const weights = telling.entries.map((entries) => weightOf(entries, total))
-    // PostgreSQL has no weight for how rare a word is, so each word is ranked by itself. To rank
-    // costs reading all words of an entry: first comes what the sum of the weights says.
-    const having = telling.all ? [toTsquery(telling.words, ' & ')] : single
-    // Those of rarer words are few. An expression, so that no index of ids gives the order.
-    const newest = ` ORDER BY (e.id + 0) DESC LIMIT ${MOST_RANKED}`
-    const parts = having.map(
-      () => `SELECT e.id, e.content_hash, ?::float8 AS weight FROM ${name}_entry AS e
-        JOIN ${name}_log AS l ON l.id = e.log
-        WHERE e.words @@ ?::tsquery${selected.sql}${telling.all ? newest : ''}`,
-    )
-    const score = single.map(() => '? * ts_rank(e.words, ?::tsquery, 1)').join(' + ')
-    // Put together, and kept apart by OFFSET, words are fetched and unpacked once for all ranks.
-    const unpacked = `(SELECT id, log, seq, content_hash, words || ''::tsvector AS words
-      FROM ${name}_entry WHERE id = best.id OFFSET 0)`
-    const rows = this.#db.query(
-      `SELECT ${ENTRY_COLUMNS}, (${score})::float8 AS score FROM (
-        SELECT id FROM ((${parts.join(') UNION ALL (')})) AS found GROUP BY id, content_hash
-        ORDER BY sum(weight) DESC, content_hash LIMIT ?) AS best
-      CROSS JOIN LATERAL ${unpacked} AS e JOIN ${name}_log AS l ON l.id = e.log
-      ORDER BY score DESC, l.stream, l.writer, e.seq LIMIT ?`,
-      [
-        ...single.flatMap((query, i) => [weights[i] ?? 0, query]),
-        ...having.flatMap((query, i) => [weights[i] ?? 0, query, ...selected.params]),
-        BigInt(Math.max(LEAST_READ, 2 * depth)),
-        BigInt(depth),
-      ],
-    )
-    return rows.map(toCandidate)
+    return byWords(this.#db, this.#name, words, selected, depth)
   }
 
   byVector(vector: Float32Array, selected: Selected, depth: number): Candidate[] {
@@ -231,10 +157,7 @@ export class PostgresTables implements IndexTables {
   }
 
   counts(): { entries: bigint; vectors: bigint } {
-    const row = this.#db.query(
-      `SELECT count(*), coalesce(sum(has_vector), 0)::bigint FROM ${this.#name}_entry`,
-    )[0]
-    return { entries: BigInt(Number(row?.[0] ?? 0n)), vectors: BigInt(Number(row?.[1] ?? 0n)) }
+    return countRows(this.#db, this.#name)
   }
 
   /** Lay the graph anew where many vectors lie outside of it. Others wait with their writing. */
@@ -370,25 +293,4 @@ export class PostgresTables implements IndexTables {
 interface Filter {
   readonly sql: string
   readonly params: readonly Value[]
-}
-
-/** As BM25 weighs a word by the number of entries that have it. */
-function weightOf(entries: number, total: number): number {
-  const all = Math.max(total, entries)
-  return Math.log(1 + (all - entries + 0.5) / (entries + 0.5))
-}
-
-/** Words are letters and digits only, so nothing in quotes has to be escaped. */
-function toTsvector(words: readonly string[]): string {
-  const places = new Map<string, number[]>()
-  words.forEach((word, i) => {
-    const known = places.get(word)
-    if (known === undefined) places.set(word, [Math.min(i + 1, MOST_POSITION)])
-    else if (i < MOST_POSITION && known.length < MOST_POSITIONS) known.push(i + 1)
-  })
-  return [...places].map(([word, at]) => `'${word}':${at.join()}`).join(' ')
-}
-
-function toTsquery(words: readonly AskedWord[], operator: string): string {
-  return words.map(({ word, isPrefix }) => `'${word}'${isPrefix ? ':*' : ''}`).join(operator)
 }

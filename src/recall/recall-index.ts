@@ -11,9 +11,10 @@ import { type Backend, type Entry, type LogHead, quote, WriterLog } from '../ind
 import { checkCount } from './checks.ts'
 import { IndexCursor } from './cursor.ts'
 import { IndexCursorError, IndexDefinitionError } from './errors.ts'
-import { fuse, type Ranked } from './fusion.ts'
+import { fuse } from './fusion.ts'
 import { textOf } from './message-text.ts'
 import { PostgresTables } from './postgres-tables.ts'
+import type { Found, IndexStatus, Question, RecallOptions } from './question.ts'
 import {
   addDefinition,
   checkDefinition,
@@ -30,60 +31,8 @@ import { type RecallSelection, Selected } from './selection.ts'
 import { SqliteTables } from './sqlite-tables.ts'
 import type { Definition, IndexTables, NewRow, VectorDefinition } from './tables.ts'
 import { toVector, type VectorLike } from './vectors.ts'
-import { lookUp, type StaleHit } from './verified.ts'
+import { verified } from './verified.ts'
 import { askedWords, wordsOf } from './words.ts'
-
-/** How an index is used by this process. */
-export interface RecallOptions {
-  /**
-   * The text of a payload; `undefined` for an entry that says nothing, which is then passed over.
-   * It must say the same whenever it is asked. Default: {@link textOf}.
-   */
-  readonly textOf?: (payload: Uint8Array) => string | undefined
-  /** On SQLite, memory for what is known of the vectors, in bytes. Default: 512 MiB. */
-  readonly cacheBytes?: number
-}
-
-/** What is asked. Words, a vector, or both, of which then both ranks count. */
-export interface Question extends RecallSelection {
-  /** Words to be found, in any language; `deploy*` is any word that begins like that. */
-  readonly text?: string
-  /** A vector by the index's model. */
-  readonly vector?: VectorLike
-  /** The model that made the vector, to be compared with that of the index. */
-  readonly model?: string
-  /** How many hits at most, from 1 to 1,000. Default: 10. */
-  readonly k?: number
-}
-
-/** An entry that was found, and that the log has as it was indexed. */
-export interface Hit extends Omit<Ranked, 'seq'> {
-  readonly seq: bigint
-  /** The entry, from the log. */
-  readonly entry: Entry
-}
-
-/** What was found. */
-export interface Found {
-  /** The best first. */
-  readonly hits: readonly Hit[]
-  /** What the index knows and the log does not, as far as it came up; rebuild the index. */
-  readonly stale: readonly StaleHit[]
-}
-
-/** How an index stands. */
-export interface IndexStatus {
-  readonly name: string
-  readonly vectors: VectorDefinition | undefined
-  /** Entries that can be found. */
-  readonly entries: bigint
-  /** Those of them that have a vector. */
-  readonly withVector: bigint
-  /** Logs of which it has the beginning. */
-  readonly logs: number
-  /** Entries of the log that it has not come to yet. */
-  readonly behind: bigint
-}
 
 const DEFAULT_K = 10
 const MOST_K = 1_000
@@ -305,7 +254,7 @@ export class RecallIndex {
               : this.#tables.byWords(words, selected, depth)
         const byVector =
           asked === undefined ? undefined : this.#tables.byVector(asked, selected, depth, isLasting)
-        const found = this.#verified(fuse(byText, byVector), k)
+        const found = verified(this.#db, fuse(byText, byVector), k)
         const mayHaveMore = byText?.length === depth || byVector?.length === depth
         if (found.hits.length === k || !mayHaveMore) return found
         depth *= DEEPER // Too many of them were stale.
@@ -363,23 +312,6 @@ export class RecallIndex {
       throw new IndexDefinitionError(this.name, 'dimensions', vector.length, undefined)
     }
     return toVector('vector', vector, vectors.dimensions, vectors.distance)
-  }
-
-  #verified(ranked: readonly Ranked[], k: number): Found {
-    const hits: Hit[] = []
-    const stale: StaleHit[] = []
-    for (let at = 0; at < ranked.length && hits.length < k; at += k) {
-      const some = ranked.slice(at, at + k)
-      const looked = lookUp(this.#db, some)
-      for (const [i, candidate] of some.entries()) {
-        const entry = looked[i]
-        const { stream, writer, seq, contentHash } = candidate
-        if (typeof entry !== 'object') {
-          stale.push({ stream, writer, seq, contentHash, reason: entry ?? 'vanished' })
-        } else if (hits.length < k) hits.push({ ...candidate, entry })
-      }
-    }
-    return { hits, stale }
   }
 
   #indexLog(prepared: readonly Prepared[]): number {

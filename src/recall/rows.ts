@@ -1,10 +1,10 @@
 /**
- * Rows of a search, as candidates.
+ * Rows of an index, in either dialect.
  *
  * @module
  */
-import { MalformedRowError, type Row } from '../index.ts'
-import type { Candidate } from './tables.ts'
+import { type Backend, MalformedRowError, type Row } from '../index.ts'
+import type { Candidate, StoredRow } from './tables.ts'
 
 /** The columns of a candidate, before its score. */
 export const ENTRY_COLUMNS = 'l.stream, l.writer, e.seq, e.content_hash'
@@ -29,4 +29,34 @@ export function byScore(a: Candidate, b: Candidate): number {
   if (a.stream !== b.stream) return a.stream < b.stream ? -1 : 1
   if (a.writer !== b.writer) return a.writer < b.writer ? -1 : 1
   return a.seq < b.seq ? -1 : a.seq > b.seq ? 1 : 0
+}
+
+/** The rows of one log, by seq, in the tables that begin with `name`. @throws MalformedRowError. */
+export function storedRows(
+  db: Backend,
+  name: string,
+  log: bigint,
+  from: bigint,
+  to: bigint,
+): Map<bigint, StoredRow> {
+  const rows = db.query(
+    `SELECT seq, id, content_hash, has_vector FROM ${name}_entry
+      WHERE log = ? AND seq >= ? AND seq <= ?`,
+    [log, from, to],
+  )
+  return new Map(
+    rows.map(([seq, id, contentHash, hasVector]) => {
+      if (typeof seq === 'bigint' && typeof id === 'bigint' && contentHash instanceof Uint8Array) {
+        return [seq, { id, contentHash, hasVector: hasVector === 1n }]
+      }
+      throw new MalformedRowError(`${name}_entry is damaged; rebuild the index`)
+    }),
+  )
+}
+
+/** How many entries there are, and how many of them have a vector. */
+export function countRows(db: Backend, name: string): { entries: bigint; vectors: bigint } {
+  const row = db.query(`SELECT count(*), coalesce(sum(has_vector), 0) FROM ${name}_entry`)[0]
+  const [entries = 0, vectors = 0] = (row ?? []).map(Number)
+  return { entries: BigInt(entries), vectors: BigInt(vectors) }
 }

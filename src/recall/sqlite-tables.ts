@@ -11,7 +11,7 @@ import { CodeScan, toCode } from './code-scan.ts'
 import { ExtensionError } from './errors.ts'
 import { tellingWords } from './postings.ts'
 import { newEpoch } from './registry.ts'
-import { byScore, ENTRY_COLUMNS, toCandidate } from './rows.ts'
+import { byScore, countRows, ENTRY_COLUMNS, storedRows, toCandidate } from './rows.ts'
 import type { Selected } from './selection.ts'
 import type { Candidate, Definition, IndexTables, NewRow, StoredRow } from './tables.ts'
 import { fromFloatBytes, likeness, toFloatBytes } from './vectors.ts'
@@ -77,23 +77,7 @@ export class SqliteTables implements IndexTables {
   }
 
   stored(log: bigint, from: bigint, to: bigint): Map<bigint, StoredRow> {
-    const rows = this.#db.query(
-      `SELECT seq, id, content_hash, has_vector FROM ${this.#name}_entry
-        WHERE log = ? AND seq >= ? AND seq <= ?`,
-      [log, from, to],
-    )
-    return new Map(
-      rows.map(([seq, id, contentHash, hasVector]) => {
-        if (
-          typeof seq !== 'bigint' ||
-          typeof id !== 'bigint' ||
-          !(contentHash instanceof Uint8Array)
-        ) {
-          throw new MalformedRowError(`${this.#name}_entry is damaged; rebuild the index`)
-        }
-        return [seq, { id, contentHash, hasVector: hasVector === 1n }]
-      }),
-    )
+    return storedRows(this.#db, this.#name, log, from, to)
   }
 
   remove(rows: readonly StoredRow[]): void {
@@ -200,10 +184,7 @@ export class SqliteTables implements IndexTables {
   }
 
   counts(): { entries: bigint; vectors: bigint } {
-    const row = this.#db.query(
-      `SELECT count(*), coalesce(sum(has_vector), 0) FROM ${this.#name}_entry`,
-    )[0]
-    return { entries: BigInt(Number(row?.[0] ?? 0n)), vectors: BigInt(Number(row?.[1] ?? 0n)) }
+    return countRows(this.#db, this.#name)
   }
 }
 

@@ -4,31 +4,32 @@
  * @module
  */
 import { type Backend, chainHash, type Entry, type Row } from '../index.ts'
+import type { Ranked } from './fusion.ts'
+import type { Found, Hit, StaleHit, StaleReason } from './question.ts'
 import type { Candidate } from './tables.ts'
-
-/** What became of an entry that was indexed. */
-export type StaleReason =
-  /** The log has no such entry any more. */
-  | 'vanished'
-  /** Another entry stands in its place. */
-  | 'changed'
-  /** Its payload does not give its hash, or its row is not one of a log. */
-  | 'broken'
-
-/** An indexed entry whose log says something else. */
-export interface StaleHit {
-  readonly stream: string
-  readonly writer: string
-  readonly seq: bigint
-  /** What was indexed. */
-  readonly contentHash: Uint8Array
-  readonly reason: StaleReason
-}
 
 const AT_ONCE = 64
 
+/** The first `k` of the candidates that the log still has, and what it has not among those before. */
+export function verified(db: Backend, ranked: readonly Ranked[], k: number): Found {
+  const hits: Hit[] = []
+  const stale: StaleHit[] = []
+  for (let at = 0; at < ranked.length && hits.length < k; at += k) {
+    const some = ranked.slice(at, at + k)
+    const looked = lookUp(db, some)
+    for (const [i, candidate] of some.entries()) {
+      const entry = looked[i]
+      const { stream, writer, seq, contentHash } = candidate
+      if (typeof entry !== 'object') {
+        stale.push({ stream, writer, seq, contentHash, reason: entry ?? 'vanished' })
+      } else if (hits.length < k) hits.push({ ...candidate, entry })
+    }
+  }
+  return { hits, stale }
+}
+
 /** The log's own entries, or what is wrong with them, in the order of the candidates. */
-export function lookUp(db: Backend, candidates: readonly Candidate[]): (Entry | StaleReason)[] {
+function lookUp(db: Backend, candidates: readonly Candidate[]): (Entry | StaleReason)[] {
   const found: (Entry | StaleReason)[] = []
   for (let at = 0; at < candidates.length; at += AT_ONCE) {
     const some = candidates.slice(at, at + AT_ONCE)
