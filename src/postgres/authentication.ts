@@ -6,10 +6,9 @@
 import { ConnectionError } from '../index.ts'
 import { tlsServerEndPoint } from './channel-binding.ts'
 import { md5Password } from './md5-password.ts'
-import type { MessageReader } from './message-reader.ts'
-import type { MessageWriter } from './message-writer.ts'
 import { ScramClient, ScramError } from './scram.ts'
 import { readServerError } from './server-message.ts'
+import type { Wire } from './wire.ts'
 
 /** Who begins the session. */
 export interface Credentials {
@@ -20,26 +19,17 @@ export interface Credentials {
   readonly channelBinding: 'disable' | 'prefer' | 'require'
 }
 
-/** The conversation so far. */
-export interface Dialogue {
-  readonly reader: MessageReader
-  readonly writer: MessageWriter
-  send(): void
-  /** The server's certificate in DER, over TLS. */
-  readonly certificate: Uint8Array | undefined
-}
-
 const REQUEST = { ok: 0, cleartext: 3, md5: 5, sasl: 10, saslContinue: 11, saslFinal: 12 }
 
 /**
  * Answer an authentication request, which has just been read as far as its type.
  * @throws ConnectionError when it cannot or must not be answered.
  */
-export function authenticate(credentials: Credentials, dialogue: Dialogue): void {
-  const { reader } = dialogue
+export function authenticate(credentials: Credentials, wire: Wire): void {
+  const { reader } = wire
   const request = reader.int32()
   if (request === REQUEST.sasl) {
-    sasl(credentials, dialogue)
+    sasl(credentials, wire)
     return
   }
   if (credentials.channelBinding === 'require') {
@@ -54,9 +44,9 @@ export function authenticate(credentials: Credentials, dialogue: Dialogue): void
         'the server asked for the password in clear text over an open connection; use TLS, or SCRAM on the server',
       )
     }
-    answer(dialogue, passwordOf(credentials))
+    answer(wire, passwordOf(credentials))
   } else if (request === REQUEST.md5) {
-    answer(dialogue, md5Password(credentials.user, passwordOf(credentials), reader.bytes(4)))
+    answer(wire, md5Password(credentials.user, passwordOf(credentials), reader.bytes(4)))
   } else {
     throw new ConnectionError(
       `the server asks for authentication of kind ${request}; there are SCRAM-SHA-256, md5, password, certificate and trust`,
@@ -64,13 +54,13 @@ export function authenticate(credentials: Credentials, dialogue: Dialogue): void
   }
 }
 
-function answer({ writer, send }: Dialogue, password: string): void {
-  writer.begin('p').cstring(password).end()
-  send()
+function answer(wire: Wire, password: string): void {
+  wire.writer.begin('p').cstring(password).end()
+  wire.send()
 }
 
-function sasl(credentials: Credentials, dialogue: Dialogue): void {
-  const { reader, writer, send, certificate } = dialogue
+function sasl(credentials: Credentials, wire: Wire): void {
+  const { reader, writer, certificate } = wire
   const offered: string[] = []
   for (let name = reader.cstring(); name !== ''; name = reader.cstring()) offered.push(name)
   try {
@@ -82,19 +72,19 @@ function sasl(credentials: Credentials, dialogue: Dialogue): void {
     })
     const first = scram.first()
     writer.begin('p').cstring(scram.mechanism).int32(first.length).bytes(first).end()
-    send()
-    const last = scram.final(next(dialogue, REQUEST.saslContinue))
+    wire.send()
+    const last = scram.final(next(wire, REQUEST.saslContinue))
     writer.begin('p').bytes(last).end()
-    send()
-    scram.verify(next(dialogue, REQUEST.saslFinal))
+    wire.send()
+    scram.verify(next(wire, REQUEST.saslFinal))
   } catch (error) {
     if (error instanceof ScramError) throw new ConnectionError(error.message, { cause: error })
     throw error
   }
-  next(dialogue, REQUEST.ok)
+  next(wire, REQUEST.ok)
 }
 
-function next({ reader }: Dialogue, expected: number): Uint8Array {
+function next({ reader }: Wire, expected: number): Uint8Array {
   const type = reader.next()
   if (type === 'E') {
     const error = readServerError(reader)

@@ -24,8 +24,9 @@ import {
   type Value,
 } from '../index.ts'
 import { Announcer, CHANNEL, eventsOf, NOTIFY } from './announcer.ts'
+import { ChangedResultError, isStale } from './answer.ts'
 import { type ChannelListener, Channels } from './channels.ts'
-import { ChangedResultError, isStale, type PgConnection } from './connection.ts'
+import type { PgConnection } from './connection.ts'
 import { type PgOptions, settle } from './options.ts'
 import { openPglite, type Pglite, type PgliteOptions } from './pglite.ts'
 import { PumpWorker } from './pump-worker.ts'

@@ -11,6 +11,7 @@ import { ConnectionError, PolicyError } from '../index.ts'
 import { PgConnection } from './connection.ts'
 import type { Session } from './servers.ts'
 import type { Transport } from './transport.ts'
+import type { Listener } from './wire.ts'
 
 /** A PGlite that is ready, by shape: `await PGlite.create()` gives one. */
 export interface Pglite {
@@ -28,11 +29,7 @@ export interface PgliteOptions {
 const used = new WeakSet<Pglite>()
 
 /** The session of a PGlite. @throws PolicyError when it is closed, or has a backend already. */
-export function openPglite(
-  pglite: Pglite,
-  options: PgliteOptions,
-  listener: Parameters<typeof PgConnection.open>[2],
-): Session {
+export function openPglite(pglite: Pglite, options: PgliteOptions, listener: Listener): Session {
   if (options?.durability !== 'none') {
     throw new PolicyError(
       "PGlite does not flush what it acknowledges, and does not lock its folder; say { durability: 'none' } " +

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { ConnectionError } from '../index.ts'
 import type { MessageReader } from './message-reader.ts'
 
 /** An error or a warning, as the server reported it. The `cause` of the store's own errors. */
@@ -51,6 +52,14 @@ export function readServerError(reader: MessageReader): ServerError {
     fields.set(String.fromCharCode(code), reader.cstring())
   }
   return new ServerError(fields)
+}
+
+/** What is thrown when the server ends the connection with an error. */
+export function hungUp(error: ServerError): ConnectionError {
+  return new ConnectionError(`the server ended the connection: ${error.text}`, {
+    driverCode: error.sqlState,
+    cause: error,
+  })
 }
 
 /** What a `NOTIFY` brought. */

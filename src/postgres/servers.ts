@@ -8,10 +8,12 @@
  * @module
  */
 import { ConnectionError, DeadlineError, type Value } from '../index.ts'
-import { type Listener, PgConnection, type SessionSettings } from './connection.ts'
+import { PgConnection } from './connection.ts'
 import { crypto } from './crypto.ts'
+import type { SessionSettings } from './handshake.ts'
 import { describe, type Host, type Settings } from './options.ts'
 import { type PumpTarget, SocketPump } from './pump.ts'
+import type { Listener } from './wire.ts'
 
 /** What tells a cluster, and its history, from another. */
 export interface Identity {
