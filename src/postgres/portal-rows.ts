@@ -63,7 +63,9 @@ export function* portalRows(session: LastingSession, iteration: Iteration): Gene
   } finally {
     session.iteration = undefined
     if (!session.isClosed && connection.lost === undefined && connection.status !== 'I') {
-      if (!own && !finished && connection.status === 'T') connection.closePortal(portal)
+      if (!own && !finished && connection.status === 'T') {
+        session.call(false, () => connection.closePortal(portal))
+      }
       if (own) session.control(connection.status === 'T' ? 'COMMIT' : 'ROLLBACK', !isRead(text))
     }
   }

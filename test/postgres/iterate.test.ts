@@ -53,6 +53,18 @@ describe('an iteration', { skip: withoutServer() }, () => {
     })
   }
 
+  test('that is left early gives up a read that was begun ahead in the midst of it', () => {
+    using db = connect()
+    db.transaction(() => {
+      for (const _ of db.iterate(SOME)) {
+        db.ahead('SELECT 2::bigint', [])
+        break
+      }
+      assert.deepEqual(db.query('SELECT 1::bigint'), [[1n]])
+    })
+    works(db)
+  })
+
   test('that is left early, or by an error, ends its transaction', () => {
     using db = connect()
     for (const [n] of db.iterate(SOME)) if (n === 700n) break
