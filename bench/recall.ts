@@ -232,7 +232,7 @@ function plansOf(db: Backend): void {
 function onSqlite(folder: string, size: number): void {
   using db = SqliteBackend.open(join(folder, `${size}.db`), { durability: 'normal' })
   measure('SQLite', db, size)
-  console.log('  plan: all codes of 8 bits in memory, then 100 vectors compared')
+  console.log('  plan: all codes of 8 bits in memory, then 30 vectors compared')
   const match = `SELECT e.id FROM _agent_store_recall_1_text CROSS JOIN _agent_store_recall_1_entry AS e
     ON e.id = _agent_store_recall_1_text.rowid WHERE _agent_store_recall_1_text MATCH '"ba"'
     ORDER BY _agent_store_recall_1_text.rowid DESC LIMIT 20000`

@@ -164,10 +164,6 @@ async function* batchesOf(
   entries: Iterable<Entry> | AsyncIterable<Entry>,
   { batch, lingerMs, signal }: Settings,
 ): AsyncGenerator<Batch, void, undefined> {
-  const aborted = new Promise<never>((_, reject) => {
-    signal?.addEventListener('abort', () => reject(signal.reason), { once: true })
-  })
-  aborted.catch(() => undefined)
   const source =
     Symbol.asyncIterator in entries ? entries[Symbol.asyncIterator]() : entries[Symbol.iterator]()
   const isLive = Symbol.asyncIterator in entries
@@ -176,12 +172,11 @@ async function* batchesOf(
   try {
     for (;;) {
       signal?.throwIfAborted()
-      pending ??= Promise.resolve(source.next())
-      pending.catch(() => undefined)
-      const next =
-        list.length > 0 && isLive
-          ? await Promise.race([pending, aborted, afterMs(lingerMs)])
-          : await Promise.race([pending, aborted])
+      let next: IteratorResult<Entry> | undefined
+      if (isLive) {
+        pending ??= Promise.resolve(source.next())
+        next = await within(pending, list.length > 0 ? lingerMs : undefined, signal)
+      } else next = await source.next()
       if (next !== undefined) {
         pending = undefined
         if (next.done === true) break
@@ -272,6 +267,27 @@ function store(
       { cause: error },
     )
   }
+}
+
+/** What `promise` gives, or `undefined` after so long; nothing is left waiting behind. */
+function within<T>(
+  promise: Promise<T>,
+  ms: number | undefined,
+  signal: AbortSignal | undefined,
+): Promise<T | undefined> {
+  return new Promise((resolve, reject) => {
+    const end = <V>(settle: (value: V) => void) => {
+      return (value: V) => {
+        clearTimeout(timer)
+        signal?.removeEventListener('abort', stop)
+        settle(value)
+      }
+    }
+    const stop = () => end(reject)(signal?.reason)
+    const timer = ms === undefined ? undefined : setTimeout(end(resolve), ms, undefined)
+    signal?.addEventListener('abort', stop, { once: true })
+    promise.then(end(resolve), end(reject))
+  })
 }
 
 function afterMs(ms: number, signal?: AbortSignal): Promise<undefined> {
