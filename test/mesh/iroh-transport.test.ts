@@ -3,7 +3,7 @@
  * their own, so that iroh's search for a router reaches nobody.
  */
 import assert from 'node:assert/strict'
-import { type ChildProcess, fork, spawnSync } from 'node:child_process'
+import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
@@ -22,35 +22,19 @@ import {
   writeKeyFile,
 } from 'agent-store/mesh'
 import { temporaryFile } from '../support.ts'
+import { isInside, runInside, withoutNetwork } from './own-network.ts'
 import { withoutIroh as skip } from './support.ts'
 
 const LISTEN = ['127.0.0.1:0', '[::1]:0']
 
-const INSIDE = 'AGENT_STORE_NETWORK_OF_ITS_OWN'
-const canBeApart =
-  process.env[INSIDE] === undefined && spawnSync('unshare', ['--net', 'true']).status === 0
+const SETUP = 'ip link set lo up'
 
-if (canBeApart && skip === false) {
+if (skip === false && !isInside && withoutNetwork(SETUP) === false) {
   test('in a network of its own', (t) => {
-    const { [INSIDE]: _, NODE_TEST_CONTEXT: __, ...environment } = process.env
-    const again = [
-      process.execPath,
-      ...process.execArgv,
-      '--test-reporter=tap',
-      import.meta.filename,
-    ]
-    const { status, stdout, stderr } = spawnSync(
-      'unshare',
-      ['--net', 'sh', '-c', 'ip link set lo up && exec "$@"', 'sh', ...again],
-      {
-        env: { ...environment, [INSIDE]: '1', RUST_BACKTRACE: '0' },
-        encoding: 'utf8',
-        timeout: 60_000,
-      },
-    )
-    for (const [line] of stdout.matchAll(/^ok .*$/gm)) t.diagnostic(line)
-    assert.equal(status, 0, stdout + stderr)
-    assert.match(stdout, /^# pass [1-9]/m)
+    const { status, report } = runInside(import.meta.filename, SETUP)
+    for (const [line] of report.matchAll(/^ok .*$/gm)) t.diagnostic(line)
+    assert.equal(status, 0, report)
+    assert.match(report, /^# pass [1-9]/m)
   })
 } else {
   test('messages and requests between two processes', { skip }, async (t) => {

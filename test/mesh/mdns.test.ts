@@ -3,7 +3,7 @@
  * and what is heard from anybody.
  */
 import assert from 'node:assert/strict'
-import { fork, spawnSync } from 'node:child_process'
+import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -27,6 +27,7 @@ import {
 } from '../../src/mesh/announcement.ts'
 import { MdnsCache } from '../../src/mesh/mdns-cache.ts'
 import { temporaryFile } from '../support.ts'
+import { isInside, runInside, withoutNetwork } from './own-network.ts'
 import { agentOf, KEYS, VECTORS } from './support.ts'
 
 const { agentA, agentB, user } = VECTORS.keys
@@ -183,9 +184,7 @@ test('an agent that is not renewed is forgotten when its time is over', async ()
   clearTimeout(keepAlive)
 })
 
-const INSIDE = 'AGENT_STORE_NETWORK_OF_ITS_OWN'
 const ADDRESS = '10.91.0.1'
-const isInside = process.env[INSIDE] !== undefined
 const SETUP = [
   'ip link set lo up multicast on',
   `ip addr add ${ADDRESS}/24 dev lo`,
@@ -193,10 +192,7 @@ const SETUP = [
 ].join(' && ')
 
 /** Why there is no network to announce in, or `false`. */
-const skip =
-  !isInside &&
-  spawnSync('unshare', ['--net', 'sh', '-c', SETUP]).status !== 0 &&
-  'a network of its own needs the right to make one'
+const skip = !isInside && withoutNetwork(SETUP)
 
 if (isInside) {
   test('two processes find each other, and talk', async (t) => {
@@ -240,24 +236,9 @@ if (isInside) {
   })
 } else {
   test('two processes find each other in a network of their own', { skip }, (t) => {
-    const { NODE_TEST_CONTEXT: _, ...environment } = process.env
-    const again = [
-      process.execPath,
-      ...process.execArgv,
-      '--test-reporter=tap',
-      import.meta.filename,
-    ]
-    const { status, stdout, stderr } = spawnSync(
-      'unshare',
-      ['--net', 'sh', '-c', `${SETUP} && exec "$@"`, 'sh', ...again],
-      {
-        env: { ...environment, [INSIDE]: '1', RUST_BACKTRACE: '0' },
-        encoding: 'utf8',
-        timeout: 60_000,
-      },
-    )
-    assert.equal(status, 0, stdout + stderr)
-    assert.match(stdout, /^ok .* two processes find each other, and talk/m)
+    const { status, report } = runInside(import.meta.filename, SETUP)
+    assert.equal(status, 0, report)
+    assert.match(report, /^ok .* two processes find each other, and talk/m)
     t.diagnostic('found, told, and taken back')
   })
 }
