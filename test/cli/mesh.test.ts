@@ -1,48 +1,24 @@
 /** `agent-store mesh`, run as a user runs it: real keys, real processes, QUIC on loopback. */
 import assert from 'node:assert/strict'
-import { spawn, spawnSync } from 'node:child_process'
-import { once } from 'node:events'
+import { spawnSync } from 'node:child_process'
 import fs from 'node:fs'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { SqliteBackend, WriterLog } from 'agent-store'
 import { parsePeer, readKeyFile } from 'agent-store/mesh'
+import { withoutNetwork } from '../mesh/own-network.ts'
 import { withoutIroh as skip } from '../mesh/support.ts'
 import { temporaryFolder } from '../support.ts'
-
-const main = join(import.meta.dirname, '..', '..', 'src', 'cli', 'main.ts')
-
-function withoutNetwork(): string | false {
-  const { status } = spawnSync('unshare', ['-n', 'ip', 'link'], { stdio: 'ignore' })
-  return status !== 0 && 'a network of its own needs the right to make one'
-}
+import { MAIN, startCommand } from './command-line.ts'
 
 /** A user's home, with a key or not, and the command line in it. */
 function home(t: TestContext) {
   const folder = temporaryFolder(t)
   const env = { ...process.env, AMESH_HOME: folder, AGENT_STORE: '' }
   const start = (...args: string[]) => {
-    const child = spawn(process.execPath, [main, 'mesh', ...args], { env, cwd: folder })
-    t.after(() => child.kill('SIGKILL'))
-    let said = ''
-    let complaints = ''
-    child.stdout.on('data', (chunk) => {
-      said += String(chunk)
-    })
-    child.stderr.on('data', (chunk) => {
-      complaints += String(chunk)
-    })
-    const ended = once(child, 'close').then(([code]: unknown[]) => ({ code, said, complaints }))
-    const line = async (number: number) => {
-      const signal = AbortSignal.timeout(20_000)
-      while (said.split('\n').length <= number) {
-        const more = once(child.stdout, 'data', { signal }).then(() => true)
-        const goesOn = await Promise.race([more.catch(() => false), ended.then(() => false)])
-        assert.ok(goesOn || said.split('\n').length > number, said + complaints)
-      }
-      return said.split('\n')[number - 1] ?? ''
-    }
-    return { child, ended, line }
+    const running = startCommand(t, ['mesh', ...args], { env, cwd: folder })
+    const line = async (number: number) => (await running.lines(number))[number - 1] ?? ''
+    return { ...running, line }
   }
   return { folder, start, run: (...args: string[]) => start(...args).ended }
 }
@@ -130,7 +106,7 @@ test('a peer of another team is not told, and that is said', { skip }, async (t)
 })
 
 test('peers shows who announces itself, and ring finds them, in a network of their own', {
-  skip: skip || withoutNetwork(),
+  skip: skip || withoutNetwork('ip link'),
 }, async (t) => {
   const { folder, run } = home(t)
   await run('keygen')
@@ -140,7 +116,7 @@ test('peers shows who announces itself, and ring finds them, in a network of the
   WriterLog.append(db, 's', 'alice', 'x')
   const script = `
     ip link set lo up && ip link set lo multicast on && ip route add 224.0.0.0/4 dev lo
-    mesh() { "${process.execPath}" "${main}" mesh "$@" --interface 127.0.0.1; }
+    mesh() { "${process.execPath}" "${MAIN}" mesh "$@" --interface 127.0.0.1; }
     mesh listen --announce --role listener --count 1 > heard &
     sleep 1
     mesh peers --for 2 > peers

@@ -1,46 +1,14 @@
 /** `agent-store tail`, run as a user runs it: in a process that others write past. */
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { entryFromJson, SqliteBackend, WriterLog } from 'agent-store'
 import { PgBackend } from 'agent-store/postgres'
 import { emptyPlace } from '../postgres/database.ts'
 import { withoutDatabase } from '../postgres/server.ts'
 import { temporaryFile } from '../support.ts'
+import { startCommand } from './command-line.ts'
 
-const main = join(import.meta.dirname, '..', '..', 'src', 'cli', 'main.ts')
-
-/** Start it; `lines` waits until it has said so many. */
-function startTail(t: TestContext, args: readonly string[]) {
-  const child = spawn(process.execPath, [main, 'tail', ...args])
-  t.after(() => child.kill('SIGKILL'))
-  let said = ''
-  let complaints = ''
-  child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
-    said += chunk
-  })
-  child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
-    complaints += chunk
-  })
-  const ended = once(child, 'close').then(([code]: unknown[]) => code)
-  const lines = () => said.split('\n').slice(0, -1)
-  return {
-    child,
-    ended,
-    complaints: () => complaints,
-    async lines(count: number): Promise<string[]> {
-      const signal = AbortSignal.timeout(10_000)
-      while (lines().length < count) {
-        const more = once(child.stdout, 'data', { signal }).catch(() => 'late')
-        const news = await Promise.race([more, ended.then(() => 'late')])
-        assert.ok(news !== 'late' || lines().length >= count, `only ${said}${complaints}`)
-      }
-      return lines()
-    },
-  }
-}
+const startTail = (t: TestContext, args: readonly string[]) => startCommand(t, ['tail', ...args])
 
 function newStore(t: TestContext): { file: string; db: SqliteBackend } {
   const file = temporaryFile(t)
@@ -80,7 +48,7 @@ test('of a stream and a writer, from the first entry, as JSON, and no more than 
   await tail.lines(2)
   WriterLog.append(db, 's', 'b', 'other')
   WriterLog.append(db, 's', 'a', 'three')
-  assert.equal(await tail.ended, 0)
+  assert.equal((await tail.ended).code, 0)
   const entries = (await tail.lines(3)).map((line) => entryFromJson(JSON.parse(line)))
   assert.deepEqual(entries, WriterLog.entries(db, 's', 'a'))
 })
@@ -90,12 +58,12 @@ test('an edit that it comes to ends it with the entry named; a reader that leave
   WriterLog.appendMany(db, 's', 'a', ['one', 'two', 'three'])
   const quiet = startTail(t, [file])
   await quiet.lines(3)
-  quiet.child.stdout.destroy()
+  quiet.child.stdout?.destroy()
   WriterLog.append(db, 's', 'a', 'four')
-  assert.equal(await quiet.ended, 0)
+  assert.equal((await quiet.ended).code, 0)
   db.exec("UPDATE _agent_store_log SET payload = x'00' WHERE seq = 2")
   const tail = startTail(t, [file, '--all', '--verify'])
-  assert.equal(await tail.ended, 1)
+  assert.equal((await tail.ended).code, 1)
   assert.match(tail.complaints(), /chain broken on stream "s" writer "a" at seq 2/)
 })
 
@@ -108,7 +76,7 @@ test('what cannot be is refused with the way out', async (t) => {
     [[`${file}.missing`], 3, /cannot open/],
   ] as const) {
     const tail = startTail(t, args)
-    assert.equal(await tail.ended, status)
+    assert.equal((await tail.ended).code, status)
     assert.match(tail.complaints(), pattern)
   }
 })
