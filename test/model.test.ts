@@ -6,7 +6,7 @@ import { SqliteBackend } from 'agent-store'
 import { checkHistories } from './histories.ts'
 import { temporaryFolder } from './support.ts'
 
-const RUNS = Number(process.env.MODEL_RUNS ?? 150)
+const RUNS = Number(process.env.MODEL_RUNS ?? 100)
 
 test(`the store does what the model does, in ${RUNS} random histories`, (t) => {
   const folder = temporaryFolder(t)

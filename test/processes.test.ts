@@ -3,7 +3,7 @@
  * process was told is stored must be there, once, with the hash that it was told.
  *
  * `npm test` takes a sample. The full measure, a minute or two on two cores, is
- * `CONTENTION_APPENDS=1000` (appends of each of the 16 processes) and `KILLS=200`.
+ * `npm run test:long`: 16 processes with 1,000 appends each, and 200 kills.
  *
  * @module
  */
@@ -16,9 +16,10 @@ import { createStore } from './processes/store.ts'
 import { STREAM, type Task } from './processes/worker.ts'
 import { temporaryFile } from './support.ts'
 
-const APPENDS = Number(process.env.CONTENTION_APPENDS ?? 250)
-const KILLS = Number(process.env.KILLS ?? 40)
-const PROCESSES = 16
+const APPENDS = Number(process.env.CONTENTION_APPENDS ?? 120)
+const KILLS = Number(process.env.KILLS ?? 20)
+const ROUNDS = Number(process.env.OPEN_ROUNDS ?? 4)
+const PROCESSES = Number(process.env.CONTENTION_PROCESSES ?? 8)
 
 suite('contention', () => {
   for (const durability of ['full', 'normal'] as const) {
@@ -51,8 +52,8 @@ suite('contention', () => {
   })
 })
 
-test('10 rounds of 8 processes that open the same new file at the same moment', async (t) => {
-  for (let round = 1; round <= 10; round++) {
+test(`${ROUNDS} rounds of 8 processes that open the same new file at the same moment`, async (t) => {
+  for (let round = 1; round <= ROUNDS; round++) {
     const file = temporaryFile(t)
     await openAtOnce({ file })
     using db = SqliteBackend.open(file)

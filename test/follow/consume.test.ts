@@ -22,8 +22,8 @@ import { STREAM } from '../processes/worker.ts'
 import { numbers, temporaryFile } from '../support.ts'
 import { PLACES } from './places.ts'
 
-const KILLS = Number(process.env.FOLLOW_KILLS ?? 8)
-const COMMITS = Number(process.env.FOLLOW_COMMITS ?? 1_600)
+const KILLS = Number(process.env.FOLLOW_KILLS ?? 5)
+const COMMITS = Number(process.env.FOLLOW_COMMITS ?? 1_200)
 const SCRIPT = new URL('./consumer-process.ts', import.meta.url).pathname
 
 const copy = new Consumer('copy')
@@ -113,7 +113,7 @@ for (const place of PLACES) {
       for (let kill = 0; kill < KILLS; kill++) {
         const consumer = startScript(SCRIPT, JSON.stringify(store), '20')
         await consumer.lines(1)
-        await sleep(chance(150))
+        await sleep(50 + chance(150))
         consumer.kill()
         await consumer.end
       }

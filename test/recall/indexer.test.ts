@@ -18,7 +18,7 @@ import { numbers, temporaryFile } from '../support.ts'
 import { directionOf, NUMBERED, numberedEmbedder } from './numbered-embedder.ts'
 import { PLACES } from './places.ts'
 
-const KILLS = Number(process.env.RECALL_KILLS ?? 8)
+const KILLS = Number(process.env.RECALL_KILLS ?? 4)
 /** Entries that are appended at most, while indexers come and go. */
 const ENTRIES = 1_200
 const SCRIPT = new URL('./indexer-process.ts', import.meta.url).pathname
