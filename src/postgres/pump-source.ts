@@ -23,8 +23,10 @@ export const CELL = {
   backlog: 4,
   /** 1: post a message on arrival; 2: posted, not yet seen. */
   bell: 5,
-  /** Length of the JSON text in the info array. */
-  info: 6,
+  /** Length of the certificate in base64, at the start of the info array. */
+  certificate: 6,
+  /** Length of the JSON text in the other half of it, which says why the connection ended. */
+  reason: 7,
 } as const
 
 /** What has become of the socket. */
@@ -34,7 +36,7 @@ export const PUMP_SOURCE: string = `
 'use strict'
 const { parentPort, receiveMessageOnPort, workerData: life } = require('node:worker_threads')
 const net = require('node:net')
-const SIGNAL = 0, STATE = 1, WRITTEN = 2, READ = 3, BACKLOG = 4, BELL = 5, INFO = 6
+const SIGNAL = 0, STATE = 1, WRITTEN = 2, READ = 3, BACKLOG = 4, BELL = 5, CERTIFICATE = 6, REASON = 7
 const OPEN = 1, ENDED = 2
 const connections = new Set()
 let reason = "the connection's worker ended"
@@ -45,16 +47,18 @@ function tell({ control, port }) {
   if (Atomics.compareExchange(control, BELL, 1, 2) === 1) port.postMessage(0)
 }
 
-function note({ control, info }, detail) {
-  let bytes = new TextEncoder().encode(JSON.stringify(detail))
-  if (bytes.length > info.length) bytes = new TextEncoder().encode('{"code":"ETOOLONG"}')
-  info.set(bytes)
-  Atomics.store(control, INFO, bytes.length)
+// Each has a half of its own: the one may be read while the other is written.
+function note({ control, info }, cell, text) {
+  const half = info.subarray(cell === REASON ? info.length / 2 : 0).subarray(0, info.length / 2)
+  let bytes = new TextEncoder().encode(text)
+  if (bytes.length > half.length) bytes = new TextEncoder().encode(cell === REASON ? '{"code":"ETOOLONG"}' : '')
+  half.set(bytes)
+  Atomics.store(control, cell, bytes.length)
 }
 
 function end(connection, code, message) {
   if (Atomics.load(connection.control, STATE) === ENDED) return
-  note(connection, { code: String(code), message: String(message) })
+  note(connection, REASON, JSON.stringify({ code: String(code), message: String(message) }))
   Atomics.store(connection.control, STATE, ENDED)
   tell(connection)
 }
@@ -101,7 +105,7 @@ function open(connection, socket, certificate) {
     if (connection.backlog.length === 1) flush(connection)
   })
   socket.on('end', () => ended(connection, 'ECONNRESET', 'the server closed the connection'))
-  note(connection, { certificate })
+  note(connection, CERTIFICATE, certificate ?? '')
   Atomics.store(connection.control, STATE, OPEN)
   tell(connection)
 }

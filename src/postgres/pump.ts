@@ -28,7 +28,7 @@ export type PumpTarget = (
 }
 
 const RING_BYTES = 256 * 1024
-const INFO_BYTES = 16 * 1024
+const INFO_BYTES = 32 * 1024
 const SPIN_MS = 0.4
 /** Within this time a worker answers even on a busy machine; one that does not is ended. */
 const ALIVE_MS = 1000
@@ -69,8 +69,8 @@ export class SocketPump implements Transport {
       pump.destroy()
       throw pump.#end()
     }
-    const { certificate } = pump.#readInfo()
-    if (certificate !== undefined) pump.certificate = Buffer.from(certificate, 'base64')
+    const certificate = pump.#text(CELL.certificate, 0)
+    if (certificate !== '') pump.certificate = Buffer.from(certificate, 'base64')
     return pump
   }
 
@@ -197,8 +197,9 @@ export class SocketPump implements Transport {
   readonly #bereaved = (reason: string): void => {
     if (Atomics.load(this.#control, CELL.state) !== STATE.ended) {
       const detail = { code: 'EWORKER', message: `the connection's worker ended: ${reason}` }
-      const { written } = new TextEncoder().encodeInto(JSON.stringify(detail), this.#info)
-      Atomics.store(this.#control, CELL.info, written)
+      const half = this.#info.subarray(INFO_BYTES / 2)
+      const { written } = new TextEncoder().encodeInto(JSON.stringify(detail), half)
+      Atomics.store(this.#control, CELL.reason, written)
       Atomics.store(this.#control, CELL.state, STATE.ended)
     }
     // Never from inside of a call, and another connection's call may have found it out.
@@ -207,22 +208,19 @@ export class SocketPump implements Transport {
 
   /** Why it has ended. */
   #end(): ConnectionError {
-    const { code, message } = this.#readInfo()
-    return new ConnectionError(message, { driverCode: code })
-  }
-
-  #readInfo(): { code: string; message: string; certificate: string | undefined } {
-    const length = Atomics.load(this.#control, CELL.info)
-    const found: unknown = JSON.parse(Buffer.from(this.#info.slice(0, length)).toString() || '{}')
+    const found: unknown = JSON.parse(this.#text(CELL.reason, INFO_BYTES / 2) || '{}')
     const field = (key: string) => {
       const value =
         typeof found === 'object' && found !== null ? Reflect.get(found, key) : undefined
       return typeof value === 'string' ? value : undefined
     }
-    return {
-      code: field('code') ?? 'ECONNRESET',
-      message: field('message') || (field('code') ?? 'the connection ended'),
-      certificate: field('certificate'),
-    }
+    const code = field('code') ?? 'ECONNRESET'
+    return new ConnectionError(field('message') || (field('code') ?? 'the connection ended'), {
+      driverCode: code,
+    })
+  }
+
+  #text(length: number, at: number): string {
+    return Buffer.from(this.#info.slice(at, at + Atomics.load(this.#control, length))).toString()
   }
 }
