@@ -5,7 +5,14 @@ import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { BackendError, FileReplacedError, SqliteBackend, type StoreError } from 'agent-store'
+import {
+  BackendError,
+  FileReplacedError,
+  SqliteBackend,
+  type StoreError,
+  WriterLog,
+} from 'agent-store'
+import { follow } from 'agent-store/follow'
 import { systemWatches, temporaryFile, withoutCount } from './support.ts'
 
 /** A store, somebody who watches it, and another connection that writes. */
@@ -112,6 +119,39 @@ test('a file that is replaced or deleted is lost, and says so once', async (t) =
     assert.ok(lost[0] instanceof FileReplacedError)
     assert.equal(lost[0].path, file)
   }
+})
+
+test('a watcher that the system takes away is said once, and can be had again', async (t) => {
+  const { watch } = fs
+  const watchers: fs.FSWatcher[] = []
+  const kept = ((folder: string, options: { persistent: boolean }) => {
+    const watcher = watch(folder, options)
+    watchers.push(watcher)
+    return watcher
+  }) as typeof fs.watch
+  t.after(() => Object.assign(fs, { watch }))
+  Object.assign(fs, { watch: kept })
+  const { file, other, lost, hears } = watched(t)
+  assert.ok(await hears(write(other)))
+  watchers.at(-1)?.emit('error', new Error('the system has no more watches'))
+  assert.equal(lost.length, 1)
+  assert.ok(lost[0] instanceof BackendError)
+  assert.match(lost[0].message, /the system has no more watches; commits of others are found by/)
+  assert.equal(await hears(write(other)), false)
+
+  using following = SqliteBackend.open(file)
+  WriterLog.ensureSchema(following)
+  const entries = follow(following, { pollMs: 50 })
+  t.after(() => entries.return())
+  for (let i = 1; i <= 3; i++) {
+    const waiting = entries.next()
+    await sleep(5)
+    watchers.at(-1)?.emit('error', new Error('gone again'))
+    WriterLog.append(other, 's', 'a', `${i}`)
+    assert.equal((await waiting).value?.seq, BigInt(i))
+  }
+  // One for the first watch, one for the following, and at least one of those that came after.
+  assert.ok(watchers.length >= 3, `${watchers.length} watchers`)
 })
 
 test('all of one directory share a watcher, which ends with the last of them', {
