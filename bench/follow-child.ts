@@ -8,7 +8,8 @@ import { joinMesh, meshBellOf } from '../src/cli/demo-bells.ts'
 const [, , kind, place = '', third = '', fourth = '', ...more] = process.argv
 
 function open(notify: boolean): Backend {
-  return isServerUrl(place) ? PgBackend.connect({ url: place, notify }) : SqliteBackend.open(place)
+  if (isServerUrl(place)) return PgBackend.connect({ url: place, notify })
+  return SqliteBackend.open(place, { durability: kind === 'wake-normal' ? 'normal' : 'full' })
 }
 
 async function wake(commits: number, threads: string): Promise<string> {
@@ -67,7 +68,7 @@ async function write(writer: string, runMs: number): Promise<number> {
 }
 
 async function work(): Promise<string | number> {
-  if (kind === 'wake') return wake(Number(third), fourth)
+  if (kind?.startsWith('wake-')) return wake(Number(third), fourth)
   if (kind === 'mesh') return wakeByMesh(Number(third), Number(fourth))
   return write(third, Number(fourth))
 }

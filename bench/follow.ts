@@ -79,21 +79,21 @@ async function child(kind: string, place: string, ...more: readonly string[]): P
 
 async function onFile(folder: string): Promise<void> {
   line('wake', 'median', 'p99', 'target')
-  if (wanted('across processes, one file')) {
-    const file = join(folder, 'wake.db')
+  for (const durability of ['full', 'normal']) {
+    const name = `across processes, one file, ${durability}`
+    if (!wanted(name)) continue
+    const file = join(folder, `${durability}.db`)
     using db = SqliteBackend.open(file)
     WriterLog.ensureSchema(db)
-    await wakes('across processes, one file', '1 / 15 ms', db, {}, () =>
-      child('wake', file, String(commits)),
-    )
-    await idle('waiting on a file', db)
+    await wakes(name, '1 / 15 ms', db, {}, () => child(`wake-${durability}`, file, String(commits)))
+    if (durability === 'full') await idle('waiting on a file', db)
   }
   if (wanted('across threads')) {
     const file = join(folder, 'threads.db')
     using db = SqliteBackend.open(file)
     WriterLog.ensureSchema(db)
     using threads = new ThreadBell('bench')
-    const argv = ['wake', file, String(commits), 'bench']
+    const argv = ['wake-full', file, String(commits), 'bench']
     await wakes('across threads', '0.2 ms', db, { bells: [threads] }, async () => {
       const [said] = await once(new Worker(CHILD, { argv }), 'message')
       return String(said)
@@ -178,7 +178,9 @@ async function onServer(url: string): Promise<void> {
   if (wanted('through Postgres')) {
     using db = PgBackend.connect(url)
     WriterLog.ensureSchema(db)
-    await wakes('through Postgres', '1.5 ms', db, {}, () => child('wake', url, String(commits)))
+    await wakes('through Postgres', '1.5 ms', db, {}, () =>
+      child('wake-full', url, String(commits)),
+    )
     await idle('waiting on a server', db)
   }
   if (wanted('writers')) await notifying(url)
