@@ -13,6 +13,7 @@
  */
 import type { Backend, Row, Value } from '../index.ts'
 import { findPgVector, type PgVector, toPgVector } from './pgvector.ts'
+import { type PostgresFilter, toFilter } from './postgres-filter.ts'
 import { byWords, toTsvector } from './postgres-words.ts'
 import { byScore, countRows, ENTRY_COLUMNS, storedRows, toCandidate } from './rows.ts'
 import type { Selected } from './selection.ts'
@@ -134,23 +135,25 @@ export class PostgresTables implements IndexTables {
   }
 
   byWords(words: readonly AskedWord[], selected: Selected, depth: number): Candidate[] {
-    return byWords(this.#db, this.#name, words, selected, depth)
+    const filter = toFilter(this.#db, this.#name, selected)
+    return byWords(this.#db, this.#name, words, filter, depth)
   }
 
   byVector(vector: Float32Array, selected: Selected, depth: number): Candidate[] {
     const { vectors } = this.#definition
     if (vectors === undefined) return []
     const asked = toPgVector(vector)
-    const { filter, most } = this.#filter(selected)
-    const graph = this.#graph()
-    if (graph === 0n || most <= MOST_COMPARED) {
+    const filter = toFilter(this.#db, this.#name, selected)
+    const { graph, hasNewer } = this.#toWalk(selected.isAll, depth)
+    if (graph === 0n || filter.most <= MOST_COMPARED) {
       return this.#compared(vectors, asked, filter, depth)
     }
     const walked = this.#walked(vectors, asked, filter, depth, graph)
-    if (walked.length < depth && filter.sql !== '') {
+    if (walked.length < depth && !selected.isAll) {
       return this.#compared(vectors, asked, filter, depth)
     }
-    const newer = { sql: `${filter.sql} AND v.id > ${graph}`, params: filter.params }
+    if (!hasNewer) return walked
+    const newer = { ...filter, sql: `${filter.sql} AND e.id > ${graph}` }
     return [...walked, ...this.#compared(vectors, asked, newer, depth)]
       .sort(byScore)
       .slice(0, depth)
@@ -160,13 +163,17 @@ export class PostgresTables implements IndexTables {
     return countRows(this.#db, this.#name)
   }
 
-  /** Lay the graph anew where many vectors lie outside of it. Others wait with their writing. */
+  /**
+   * Count words, and lay the graph anew where many vectors lie outside of it, for which others
+   * wait with their writing.
+   */
   optimize(): void {
     const name = this.#name
     this.#db.query(`SELECT gin_clean_pending_list('${name}_words')`)
+    this.#db.exec(`ANALYZE ${name}_entry`)
     const { vectors } = this.#definition
     if (vectors === undefined) return
-    const graph = this.#graph()
+    const { graph } = this.#toWalk(true, 1)
     const row = this.#db.query(
       `SELECT count(*), count(*) FILTER (WHERE id > ?), coalesce(max(id), 0) FROM ${name}_vector`,
       [graph],
@@ -185,7 +192,6 @@ export class PostgresTables implements IndexTables {
       this.#setGraph(BigInt(last))
     })
     this.#db.exec(`ANALYZE ${name}_vector`)
-    this.#db.exec(`ANALYZE ${name}_entry`)
   }
 
   #extension(): PgVector {
@@ -195,20 +201,35 @@ export class PostgresTables implements IndexTables {
 
   /** Many rows in a statement cost less than a statement for each. */
   #insert(into: string, row: string, rows: readonly (readonly Value[])[]): void {
-    const whole = rows.length - (rows.length % ROWS)
+    const sql = (count: number) => `${into} ${Array.from({ length: count }, () => row).join(', ')}`
+    const rest = rows.length % ROWS
+    const whole = rows.length - rest
     const many = Array.from({ length: whole / ROWS }, (_, i) =>
       rows.slice(i * ROWS, (i + 1) * ROWS).flat(),
     )
-    this.#db.execMany(`${into} ${Array.from({ length: ROWS }, () => row).join(', ')}`, many)
-    this.#db.execMany(`${into} ${row}`, rows.slice(whole))
+    this.#db.execMany(sql(ROWS), many)
+    if (rest > 0) this.#db.exec(sql(rest), rows.slice(whole).flat())
   }
 
-  /** The largest id in the graph; 0 for none. */
-  #graph(): bigint {
-    const row = this.#db.query('SELECT graph FROM _agent_store_recall WHERE name = ?', [
-      this.#definition.name,
-    ])[0]
-    return typeof row?.[0] === 'bigint' ? row[0] : 0n
+  /**
+   * The largest id in the graph, 0 for none, and whether there are larger ones. What the planner
+   * and a walk go by is set with it, until the end of the snapshot that a search is: a plan need
+   * not be made anew for each vector, if it may read the whole table only where all are meant.
+   */
+  #toWalk(isAll: boolean, depth: number): { graph: bigint; hasNewer: boolean } {
+    const efSearch = Math.max(depth, isAll ? EF_SEARCH : EF_SEARCH_FILTERED)
+    const row = this.#db.query(
+      `SELECT graph, EXISTS (SELECT 1 FROM ${this.#name}_vector WHERE id > graph)::int,
+        set_config('hnsw.iterative_scan', 'strict_order', true),
+        set_config('hnsw.ef_search', ?, true),
+        set_config('hnsw.max_scan_tuples', '${MOST_SCANNED}', true),
+        set_config('jit', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true),
+        set_config('enable_seqscan', ?, true)
+      FROM _agent_store_recall WHERE name = ?`,
+      [String(Math.min(efSearch, 1_000)), isAll ? 'on' : 'off', this.#definition.name],
+    )[0]
+    const [graph, hasNewer] = row ?? []
+    return { graph: typeof graph === 'bigint' ? graph : 0n, hasNewer: hasNewer === 1n }
   }
 
   #setGraph(last: bigint): void {
@@ -218,34 +239,11 @@ export class PostgresTables implements IndexTables {
     ])
   }
 
-  /**
-   * Conditions on the vectors `v`, and how many of them these leave at most. The logs are named by
-   * their ids: a join, or a query inside of this one, would make the planner guess.
-   */
-  #filter(selected: Selected): { filter: Filter; most: number } {
-    if (selected.isAll) return { filter: { sql: '', params: [] }, most: Number.POSITIVE_INFINITY }
-    const { fromSeq, toSeq } = selected
-    const logs = this.#db.query(
-      `SELECT l.id, greatest(least(l.seq, ?) - ? + 1, 0) FROM ${this.#name}_log AS l
-        WHERE true${selected.logs}`,
-      [toSeq, fromSeq, ...selected.logParams],
-    )
-    const most = logs.reduce((sum, [, count]) => sum + Number(count), 0)
-    const sql = ' AND v.log = ANY (?::bigint[])'
-    const ids = `{${logs.map(([id]) => String(id)).join()}}`
-    return selected.hasRange
-      ? {
-          filter: { sql: `${sql} AND v.seq >= ? AND v.seq <= ?`, params: [ids, fromSeq, toSeq] },
-          most,
-        }
-      : { filter: { sql, params: [ids] }, most }
-  }
-
   /** By comparing all: an expression that no graph knows how to order. */
   #compared(
     vectors: VectorDefinition,
     asked: Uint8Array,
-    filter: Filter,
+    filter: PostgresFilter,
     depth: number,
   ): Candidate[] {
     return this.#nearest(vectors, asked, filter, depth, '+ 0')
@@ -254,26 +252,18 @@ export class PostgresTables implements IndexTables {
   #walked(
     vectors: VectorDefinition,
     asked: Uint8Array,
-    filter: Filter,
+    filter: PostgresFilter,
     depth: number,
     graph: bigint,
   ): Candidate[] {
-    const ef = Math.max(depth, filter.sql === '' ? EF_SEARCH : EF_SEARCH_FILTERED)
-    // Until the end of the snapshot that a search is.
-    this.#db.query(
-      `SELECT set_config('hnsw.iterative_scan', 'strict_order', true),
-        set_config('hnsw.ef_search', ?, true), set_config('hnsw.max_scan_tuples', ?, true),
-        set_config('jit', 'off', true)`,
-      [String(Math.min(ef, 1_000)), String(MOST_SCANNED)],
-    )
-    const within = { sql: ` AND v.id <= ${graph}${filter.sql}`, params: filter.params }
+    const within = { ...filter, sql: `${filter.sql} AND e.id <= ${graph}` }
     return this.#nearest(vectors, asked, within, depth, '')
   }
 
   #nearest(
     { distance }: VectorDefinition,
     asked: Uint8Array,
-    { sql, params }: Filter,
+    { sql, params }: PostgresFilter,
     depth: number,
     suffix: '' | '+ 0',
   ): Candidate[] {
@@ -281,16 +271,11 @@ export class PostgresTables implements IndexTables {
     const { type, operator } = this.#extension()
     const rows = this.#db.query(
       `SELECT ${ENTRY_COLUMNS}, 0 - found.distance FROM (
-        SELECT v.id, (v.vector ${operator(distance)} ?::${type}) ${suffix} AS distance
-        FROM ${name}_vector AS v WHERE true${sql} ORDER BY distance LIMIT ?) AS found
+        SELECT e.id, (e.vector ${operator(distance)} ?::${type}) ${suffix} AS distance
+        FROM ${name}_vector AS e WHERE ${sql} ORDER BY distance LIMIT ${depth}) AS found
       JOIN ${name}_entry AS e ON e.id = found.id JOIN ${name}_log AS l ON l.id = e.log`,
-      [asked, ...params, BigInt(depth)],
+      [asked, ...params],
     )
     return rows.map((row: Row) => toCandidate(row)).sort(byScore)
   }
-}
-
-interface Filter {
-  readonly sql: string
-  readonly params: readonly Value[]
 }

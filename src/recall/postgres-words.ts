@@ -2,36 +2,39 @@
  * Words on PostgreSQL: a `tsvector` that is made here, and asked through GIN.
  *
  * PostgreSQL has no weight for how rare a word is, and to rank an entry it reads all its words.
- * So each word is weighed by a count, the sum of the weights says which entries are worth
- * reading, and those few are ranked.
+ * So the entries of each word are listed, the weights of the words say which entries are worth
+ * reading, and those few are ranked. Words that the server's own statistics know to be common are
+ * not even listed, which saves time and changes no answer.
  *
  * @module
  */
-import type { Backend } from '../index.ts'
-import { tellingWords } from './postings.ts'
+import type { Backend, Value } from '../index.ts'
+import type { PostgresFilter } from './postgres-filter.ts'
+import { type CountedWord, tellingWords } from './postings.ts'
 import { ENTRY_COLUMNS, toCandidate } from './rows.ts'
-import type { Selected } from './selection.ts'
 import type { Candidate } from './tables.ts'
 import type { AskedWord } from './words.ts'
 
-/** Entries that are ranked for a question, unless each of its words alone has more. */
-const MOST_POSTINGS = 3_000
-/** Entries that GIN lists for a word that is to be counted; far more than are counted. */
+/** Entries that are weighed for a question, unless each of its words alone has more. */
+const MOST_POSTINGS = 1_500
+/** Entries that GIN lists for one word; beyond that it leaves out any. */
 const LISTED = 4 * MOST_POSTINGS
-/** Entries with all of the words that are ranked at most, the ones indexed last. */
-const MOST_RANKED = 3_000
+/** Where statistics say that so large a part of the entries has a word, they are about right. */
+const SURELY = 0.01
 /** Entries of which all words are read, to rank them. */
 const LEAST_READ = 120
 /** What a `tsvector` keeps. */
 const MOST_POSITION = 16_383
 const MOST_POSITIONS = 255
+/** A posting: the id of the entry, and the first half as many bytes of its hash. */
+const POSTING_BYTES = 16
 
 /** The best of the entries with some of the words, in the tables that begin with `name`. */
 export function byWords(
   db: Backend,
   name: string,
   words: readonly AskedWord[],
-  selected: Selected,
+  filter: PostgresFilter,
   depth: number,
 ): Candidate[] {
   // Until the end of the snapshot that a search is. For a common word and a LIMIT the planner
@@ -39,50 +42,129 @@ export function byWords(
   // list all entries that have the word before the LIMIT: it is to stop at so many of them.
   db.query(
     `SELECT set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true),
+      set_config('plan_cache_mode', 'force_generic_plan', true),
       set_config('gin_fuzzy_search_limit', '${LISTED}', true)`,
   )
-  const one = `(SELECT count(*) FROM
-    (SELECT 1 FROM ${name}_entry WHERE words @@ ?::tsquery LIMIT ?) AS counted)`
-  let total = 0
-  const telling = tellingWords(words, MOST_POSTINGS, (groups, most) => {
-    const row = db.query(
-      `SELECT (SELECT coalesce(sum(seq), 0)::bigint FROM ${name}_log),
-        ${groups.map(() => one).join(', ')}`,
-      groups.flatMap((group) => [toTsquery(group, ' & '), BigInt(most)]),
-    )[0]
-    // Where it stops early it leaves out any: good enough for counting single words, no more.
-    db.query("SELECT set_config('gin_fuzzy_search_limit', '0', true)")
-    const [gone = 0, ...counts] = (row ?? []).map(Number)
-    total = gone
-    return counts
-  })
+  const postings = new Map<AskedWord, Uint8Array>()
+  const { total, counted } = listed(db, name, words, filter, postings)
+  const telling = tellingWords(counted, MOST_POSTINGS)
   if (telling === undefined) return []
-  const single = telling.words.map((word) => toTsquery([word], ''))
-  const weights = telling.entries.map((entries) => weightOf(entries, total))
-  const having = telling.all ? [toTsquery(telling.words, ' & ')] : single
-  // Those of rarer words are few. An expression, so that no index of ids gives the order.
-  const newest = ` ORDER BY (e.id + 0) DESC LIMIT ${MOST_RANKED}`
-  const parts = having.map(
-    () => `SELECT e.id, e.content_hash, ?::float8 AS weight FROM ${name}_entry AS e
-      JOIN ${name}_log AS l ON l.id = e.log
-      WHERE e.words @@ ?::tsquery${selected.sql}${telling.all ? newest : ''}`,
-  )
-  const score = single.map(() => '? * ts_rank(e.words, ?::tsquery, 1)').join(' + ')
-  // Put together, and kept apart by OFFSET, words are fetched and unpacked once for all ranks.
-  const unpacked = `(SELECT id, log, seq, content_hash, words || ''::tsvector AS words
-    FROM ${name}_entry WHERE id = best.id OFFSET 0)`
+  const weighed = telling.words.map(({ word, entries }) => ({
+    query: toTsquery([word]),
+    weight: weightOf(entries, total),
+    found: postings.get(word) ?? new Uint8Array(),
+  }))
+  const read = Math.max(LEAST_READ, 2 * depth)
+  if (!telling.areCommon) return ranked(db, name, heaviest(weighed, read), weighed, depth)
+  const all = telling.words.map(({ word }) => word)
+  let ids = lastOf(db, name, toTsquery(all), filter, read)
+  if (ids.length === 0) ids = lastOf(db, name, toTsquery(all.slice(0, 1)), filter, read)
+  return ranked(db, name, ids, weighed, depth)
+}
+
+/** Count the words, and list the entries of those that are not common. */
+function listed(
+  db: Backend,
+  name: string,
+  words: readonly AskedWord[],
+  filter: PostgresFilter,
+  postings: Map<AskedWord, Uint8Array>,
+): { total: number; counted: CountedWord[] } {
+  const most = BigInt(MOST_POSTINGS + 1)
   const rows = db.query(
-    `SELECT ${ENTRY_COLUMNS}, (${score})::float8 AS score FROM (
-      SELECT id FROM ((${parts.join(') UNION ALL (')})) AS found GROUP BY id, content_hash
-      ORDER BY sum(weight) DESC, content_hash LIMIT ?) AS best
-    CROSS JOIN LATERAL ${unpacked} AS e JOIN ${name}_log AS l ON l.id = e.log
-    ORDER BY score DESC, l.stream, l.writer, e.seq LIMIT ?`,
+    `WITH logged AS MATERIALIZED (SELECT coalesce(sum(seq), 0)::bigint AS total FROM ${name}_log),
+      common AS MATERIALIZED (
+        SELECT word FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+          JOIN pg_stats AS s ON s.schemaname = n.nspname AND s.tablename = c.relname
+          CROSS JOIN unnest(most_common_elems::text::text[], most_common_elem_freqs) AS t (word, part)
+        WHERE c.oid = to_regclass(?)::oid AND s.attname = 'words'
+          AND part >= ${SURELY} AND part * c.reltuples >= 2 * ?)
+    SELECT logged.total, CASE WHEN asked.is_common THEN ? ELSE list.entries END, list.found
+    FROM logged CROSS JOIN (
+      SELECT n, common.word IS NOT NULL AS is_common,
+        CASE WHEN common.word IS NULL THEN query END AS query
+      FROM unnest(?::text[], ?::text[]) WITH ORDINALITY AS u (word, query, n)
+        LEFT JOIN common ON common.word = u.word) AS asked
+    CROSS JOIN LATERAL (
+      SELECT count(*) AS entries, string_agg(int8send(id) || substr(content_hash || int8send(0), 1, 8), ''::bytea)
+        FILTER (WHERE ${filter.sql}) AS found
+      FROM (SELECT id, log, seq, content_hash FROM ${name}_entry
+        WHERE words @@ asked.query::tsquery LIMIT ?) AS e) AS list
+    ORDER BY asked.n`,
     [
-      ...single.flatMap((query, i) => [weights[i] ?? 0, query]),
-      ...having.flatMap((query, i) => [weights[i] ?? 0, query, ...selected.params]),
-      BigInt(Math.max(LEAST_READ, 2 * depth)),
-      BigInt(depth),
+      `${name}_entry`,
+      most,
+      most,
+      // Statistics know of words, not of their beginnings.
+      `{${words.map(({ word, isPrefix }) => (isPrefix ? 'NULL' : `"${word}"`)).join()}}`,
+      `{${words.map((word) => `"${toTsquery([word])}"`).join()}}`,
+      ...filter.params,
+      most,
     ],
+  )
+  const counted = words.map((word, i) => {
+    const [, entries, found] = rows[i] ?? []
+    if (found instanceof Uint8Array) postings.set(word, found)
+    return { word, entries: Number(entries) }
+  })
+  return { total: Number(rows[0]?.[0]), counted }
+}
+
+interface Weighed {
+  readonly query: string
+  readonly weight: number
+  readonly found: Uint8Array
+}
+
+/** The entries that the words give the largest weights; ties by hash, which rebuilding keeps. */
+function heaviest(weighed: readonly Weighed[], most: number): bigint[] {
+  const all = new Map<bigint, { id: bigint; hash: bigint; weight: number }>()
+  for (const { found, weight } of weighed) {
+    const view = new DataView(found.buffer, found.byteOffset, found.byteLength)
+    for (let at = 0; at < found.byteLength; at += POSTING_BYTES) {
+      const id = view.getBigInt64(at)
+      const known = all.get(id)
+      if (known === undefined) all.set(id, { id, hash: view.getBigUint64(at + 8), weight })
+      else known.weight += weight
+    }
+  }
+  return [...all.values()]
+    .sort((a, b) => b.weight - a.weight || (a.hash < b.hash ? -1 : 1))
+    .slice(0, most)
+    .map(({ id }) => id)
+}
+
+/** Entries that a query finds, the last ones of their logs. */
+function lastOf(
+  db: Backend,
+  name: string,
+  query: string,
+  filter: PostgresFilter,
+  most: number,
+): Value[] {
+  // Here none may be left out.
+  db.query("SELECT set_config('gin_fuzzy_search_limit', '0', true)")
+  const rows = db.query(
+    `SELECT id FROM ${name}_entry AS e WHERE words @@ ?::tsquery AND ${filter.sql}
+      ORDER BY seq DESC, content_hash LIMIT ?`,
+    [query, ...filter.params, BigInt(most)],
+  )
+  return rows.flat()
+}
+
+function ranked(
+  db: Backend,
+  name: string,
+  ids: readonly Value[],
+  weighed: readonly Weighed[],
+  depth: number,
+): Candidate[] {
+  const score = weighed.map(() => '? * ts_rank(e.words, ?::tsquery, 1)').join(' + ')
+  const rows = db.query(
+    `SELECT ${ENTRY_COLUMNS}, (${score})::float8 AS score
+      FROM ${name}_entry AS e JOIN ${name}_log AS l ON l.id = e.log
+      WHERE e.id = ANY (?::bigint[]) ORDER BY score DESC, l.stream, l.writer, e.seq LIMIT ?`,
+    [...weighed.flatMap(({ weight, query }) => [weight, query]), `{${ids.join()}}`, BigInt(depth)],
   )
   return rows.map(toCandidate)
 }
@@ -104,6 +186,6 @@ export function toTsvector(words: readonly string[]): string {
   return [...places].map(([word, at]) => `'${word}':${at.join()}`).join(' ')
 }
 
-function toTsquery(words: readonly AskedWord[], operator: string): string {
-  return words.map(({ word, isPrefix }) => `'${word}'${isPrefix ? ':*' : ''}`).join(operator)
+function toTsquery(words: readonly AskedWord[]): string {
+  return words.map(({ word, isPrefix }) => `'${word}'${isPrefix ? ':*' : ''}`).join(' & ')
 }

