@@ -108,7 +108,10 @@ function places(): string[] {
       .sort((a, b) => Number(b) - Number(a))
       .map((version) => join(debian, version, 'bin')),
     ...listing(packages).map((platform) => join(packages, platform, 'native/bin')),
-    ...fs.globSync(join(os.tmpdir(), 'agent-store-pgvector-*', '*/pginstall*/bin')).sort().reverse(),
+    ...fs
+      .globSync(join(os.tmpdir(), 'agent-store-pgvector-*', '*/pginstall*/bin'))
+      .sort()
+      .reverse(),
   ]
 }
 
