@@ -4,7 +4,14 @@
  *
  * @module
  */
-import { type Backend, type Entry, type LogHead, MalformedRowError, quote } from '../index.ts'
+import {
+  type Backend,
+  type Entry,
+  type LogHead,
+  MalformedRowError,
+  quote,
+  WriterLog,
+} from '../index.ts'
 import { IndexCursorError } from './errors.ts'
 import type { Definition } from './tables.ts'
 
@@ -14,6 +21,14 @@ export interface IndexedLog {
   /** 0 where none of its first entries was indexed yet. */
   readonly seq: bigint
   readonly contentHash: Uint8Array | null
+}
+
+/** Which logs are looked at for entries that are pending; all where nothing is said. */
+export interface PendingSelection {
+  readonly stream?: string
+  /** All streams whose name starts with this. */
+  readonly prefix?: string
+  readonly writer?: string
 }
 
 /** The logs of one index. */
@@ -45,6 +60,27 @@ export class IndexCursor {
       }
       throw new MalformedRowError(`the cursor of index ${quote(this.#name)} is damaged; rebuild it`)
     })
+  }
+
+  /**
+   * The entries that it has not come to yet, log by log, each in its order; lazily.
+   * @throws IndexCursorError when a log is not the one that was indexed.
+   */
+  *pending({ stream, prefix, writer }: PendingSelection): Generator<Entry> {
+    const known = new Map(this.heads().map((head) => [keyOf(head), head]))
+    const streams =
+      stream === undefined
+        ? WriterLog.streams(this.#db, prefix === undefined ? {} : { prefix })
+        : [stream]
+    for (const each of streams) {
+      for (const head of WriterLog.heads(this.#db, each)) {
+        if (writer !== undefined && head.writer !== writer) continue
+        const seen = known.get(keyOf(head))
+        if (seen !== undefined) this.#check(seen, head)
+        if (seen?.seq === head.seq) continue
+        yield* WriterLog.read(this.#db, each, head.writer, { after: seen?.seq ?? 0n })
+      }
+    }
   }
 
   /** One log, taken down where it is new, and kept from other writers until the commit. */
@@ -91,6 +127,19 @@ export class IndexCursor {
       log.id,
     ])
   }
+
+  #check(seen: LogHead, head: LogHead): void {
+    const { stream, writer, seq } = seen
+    const stored = seq === head.seq ? head : WriterLog.entry(this.#db, stream, writer, seq)
+    if (stored === null || !areEqual(stored.contentHash, seen.contentHash)) {
+      throw new IndexCursorError(this.#name, stream, writer, seq)
+    }
+  }
+}
+
+/** No name holds a NUL. */
+function keyOf({ stream, writer }: LogHead): string {
+  return `${stream}\0${writer}`
 }
 
 function areEqual(a: Uint8Array | null, b: Uint8Array | null): boolean {

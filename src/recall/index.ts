@@ -4,6 +4,8 @@
  *
  * @module
  */
+
+export type { PendingSelection } from './cursor.ts'
 export { type AiSdkEmbeddingModel, aiSdkEmbedder, type Embedder } from './embedder.ts'
 export {
   type DefinedField,

@@ -7,8 +7,9 @@
  *
  * @module
  */
-
+import { setTimeout } from 'node:timers/promises'
 import { type Entry, quote } from '../index.ts'
+import { batchesOf } from './batches.ts'
 import { checkCount } from './checks.ts'
 import type { Embedder } from './embedder.ts'
 import { EmbeddingError, IndexDefinitionError } from './errors.ts'
@@ -110,10 +111,8 @@ export async function keepIndexed(
   }
 }
 
-type Batch = readonly Entry[]
-
 interface Embedded {
-  readonly batch: Batch
+  readonly batch: readonly Entry[]
   readonly vectors: readonly (VectorLike | null)[] | undefined
 }
 
@@ -159,45 +158,9 @@ async function nextWhile<T>(
   return await next
 }
 
-/** Entries by so many; fewer where no more come for a while. */
-async function* batchesOf(
-  entries: Iterable<Entry> | AsyncIterable<Entry>,
-  { batch, lingerMs, signal }: Settings,
-): AsyncGenerator<Batch, void, undefined> {
-  const source =
-    Symbol.asyncIterator in entries ? entries[Symbol.asyncIterator]() : entries[Symbol.iterator]()
-  const isLive = Symbol.asyncIterator in entries
-  let list: Entry[] = []
-  let pending: Promise<IteratorResult<Entry>> | undefined
-  try {
-    for (;;) {
-      signal?.throwIfAborted()
-      let next: IteratorResult<Entry> | undefined
-      if (isLive) {
-        pending ??= Promise.resolve(source.next())
-        next = await within(pending, list.length > 0 ? lingerMs : undefined, signal)
-      } else next = await source.next()
-      if (next !== undefined) {
-        pending = undefined
-        if (next.done === true) break
-        list.push(next.value)
-      }
-      if (list.length >= batch || (next === undefined && list.length > 0)) {
-        yield list
-        list = []
-      }
-    }
-    if (list.length > 0) yield list
-  } finally {
-    // One that is still waiting for an entry ends when it has been told to.
-    if (pending === undefined) await source.return?.()
-    else void Promise.resolve(source.return?.()).catch(() => undefined)
-  }
-}
-
 async function embed(
   index: RecallIndex,
-  batch: Batch,
+  batch: readonly Entry[],
   settings: Settings,
   signal: AbortSignal,
 ): Promise<Embedded> {
@@ -240,7 +203,8 @@ async function embedPatiently(
         )
       }
       onRetry?.(error, attempt)
-      await afterMs(Math.min(retryMs * 2 ** (attempt - 1), MOST_RETRY_MS), signal)
+      const pause = Math.min(retryMs * 2 ** (attempt - 1), MOST_RETRY_MS)
+      await setTimeout(pause, undefined, { signal }).catch(() => signal.throwIfAborted())
       continue
     }
     if (Array.isArray(vectors) && vectors.length === texts.length) return vectors
@@ -254,7 +218,7 @@ async function embedPatiently(
 /** What a model gives is no argument of the caller's. */
 function store(
   index: RecallIndex,
-  batch: Batch,
+  batch: readonly Entry[],
   vectors: Embedded['vectors'],
   model: string | undefined,
 ): number {
@@ -267,39 +231,4 @@ function store(
       { cause: error },
     )
   }
-}
-
-/** What `promise` gives, or `undefined` after so long; nothing is left waiting behind. */
-function within<T>(
-  promise: Promise<T>,
-  ms: number | undefined,
-  signal: AbortSignal | undefined,
-): Promise<T | undefined> {
-  return new Promise((resolve, reject) => {
-    const end = <V>(settle: (value: V) => void) => {
-      return (value: V) => {
-        clearTimeout(timer)
-        signal?.removeEventListener('abort', stop)
-        settle(value)
-      }
-    }
-    const stop = () => end(reject)(signal?.reason)
-    const timer = ms === undefined ? undefined : setTimeout(end(resolve), ms, undefined)
-    signal?.addEventListener('abort', stop, { once: true })
-    promise.then(end(resolve), end(reject))
-  })
-}
-
-function afterMs(ms: number, signal?: AbortSignal): Promise<undefined> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => {
-      signal?.removeEventListener('abort', stop)
-      resolve(undefined)
-    }, ms)
-    function stop(): void {
-      clearTimeout(timer)
-      reject(signal?.reason)
-    }
-    signal?.addEventListener('abort', stop, { once: true })
-  })
 }

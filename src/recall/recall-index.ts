@@ -9,8 +9,9 @@
  */
 import { type Backend, type Entry, type LogHead, quote, WriterLog } from '../index.ts'
 import { checkCount } from './checks.ts'
-import { IndexCursor } from './cursor.ts'
-import { IndexCursorError, IndexDefinitionError } from './errors.ts'
+import { IndexCursor, type PendingSelection } from './cursor.ts'
+import { type EntryRow, writeRows } from './entry-rows.ts'
+import { IndexDefinitionError } from './errors.ts'
 import { fuse } from './fusion.ts'
 import { textOf } from './message-text.ts'
 import { PostgresTables } from './postgres-tables.ts'
@@ -27,9 +28,9 @@ import {
   lockRegistry,
   newEpoch,
 } from './registry.ts'
-import { type RecallSelection, Selected } from './selection.ts'
+import { Selected } from './selection.ts'
 import { SqliteTables } from './sqlite-tables.ts'
-import type { Definition, IndexTables, NewRow, VectorDefinition } from './tables.ts'
+import type { Definition, IndexTables, VectorDefinition } from './tables.ts'
 import { toVector, type VectorLike } from './vectors.ts'
 import { verified } from './verified.ts'
 import { askedWords, wordsOf } from './words.ts'
@@ -179,7 +180,7 @@ export class RecallIndex {
         `vectors must be as many as the entries, ${all.length}, got ${vectors.length}`,
       )
     }
-    const prepared = all.map((entry, i): Prepared => {
+    const rows = all.map((entry, i): EntryRow => {
       const vector = vectors?.[i]
       return {
         entry,
@@ -190,35 +191,15 @@ export class RecallIndex {
             : toVector(`vectors[${i}]`, vector, definition.dimensions, definition.distance),
       }
     })
-    return this.#db.transaction(() => {
-      let written = 0
-      for (const log of byLog(prepared)) written += this.#indexLog(log)
-      return written
-    })
+    return this.#db.transaction(() => writeRows(this.#tables, this.#cursor, rows))
   }
 
   /**
    * The entries that the index has not come to yet, log by log, each in its order; lazily.
    * @throws IndexCursorError when a log is not the one that was indexed.
    */
-  *pending(
-    selection: Pick<RecallSelection, 'prefix' | 'writer'> & { readonly stream?: string } = {},
-  ): Generator<Entry> {
-    const { stream, prefix, writer } = selection
-    const known = new Map(this.cursor().map((head) => [keyOf(head), head]))
-    const streams =
-      stream === undefined
-        ? WriterLog.streams(this.#db, prefix === undefined ? {} : { prefix })
-        : [stream]
-    for (const each of streams) {
-      for (const head of WriterLog.heads(this.#db, each)) {
-        if (writer !== undefined && head.writer !== writer) continue
-        const seen = known.get(keyOf(head))
-        if (seen !== undefined) this.#checkSeen(seen, head)
-        if (seen?.seq === head.seq) continue
-        yield* WriterLog.read(this.#db, each, head.writer, { after: seen?.seq ?? 0n })
-      }
-    }
+  *pending(selection: PendingSelection = {}): Generator<Entry> {
+    yield* this.#cursor.pending(selection)
   }
 
   /** How far it has come, in each log: for `follow(db, { after: index.cursor() })`. */
@@ -313,40 +294,6 @@ export class RecallIndex {
     }
     return toVector('vector', vector, vectors.dimensions, vectors.distance)
   }
-
-  #indexLog(prepared: readonly Prepared[]): number {
-    const [first] = prepared
-    const last = prepared.at(-1)
-    if (first === undefined || last === undefined) return 0
-    const log = this.#cursor.lock(first.entry.stream, first.entry.writer)
-    const stored = this.#tables.stored(log.id, first.entry.seq, last.entry.seq)
-    const rows = new Map<bigint, NewRow>()
-    for (const { entry, words, vector } of prepared) {
-      const { seq, contentHash } = entry
-      const old = stored.get(seq)
-      const isSame = old !== undefined && Buffer.compare(old.contentHash, contentHash) === 0
-      if (isSame && (old.hasVector || vector === null)) continue
-      if (words.length > 0 || vector !== null) {
-        rows.set(seq, { log: log.id, seq, contentHash, words, vector })
-      }
-    }
-    const replaced = [...rows.keys()].flatMap((seq) => stored.get(seq) ?? [])
-    this.#tables.remove(replaced)
-    this.#tables.insert([...rows.values()])
-    this.#cursor.advance(
-      log,
-      prepared.map(({ entry }) => entry),
-    )
-    return rows.size
-  }
-
-  #checkSeen(seen: LogHead, head: LogHead): void {
-    const { stream, writer, seq } = seen
-    const stored = seq === head.seq ? head : WriterLog.entry(this.#db, stream, writer, seq)
-    if (stored === null || Buffer.compare(stored.contentHash, seen.contentHash) !== 0) {
-      throw new IndexCursorError(this.name, stream, writer, seq)
-    }
-  }
 }
 
 function tablesOf(db: Backend, definition: Definition, options: RecallOptions): IndexTables {
@@ -355,34 +302,8 @@ function tablesOf(db: Backend, definition: Definition, options: RecallOptions): 
     : new PostgresTables(db, definition)
 }
 
-/** An entry and what is made of it. */
-interface Prepared {
-  readonly entry: Entry
-  readonly words: readonly string[]
-  readonly vector: Float32Array | null
-}
-
-/** Those of each log, by their seqs; the logs in one order, so that two indexers do not block. */
-function byLog(prepared: readonly Prepared[]): Prepared[][] {
-  const logs = new Map<string, Prepared[]>()
-  for (const each of prepared) {
-    const key = keyOf(each.entry)
-    const log = logs.get(key)
-    if (log === undefined) logs.set(key, [each])
-    else log.push(each)
-  }
-  return [...logs]
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([, log]) => log.sort((a, b) => (a.entry.seq < b.entry.seq ? -1 : 1)))
-}
-
 function toText(text: unknown): string {
   if (typeof text !== 'string') throw new TypeError(`text must be a string, got ${quote(text)}`)
   if (text.trim() === '') throw new RangeError('text must not be empty')
   return text.toWellFormed()
-}
-
-/** No name holds a NUL. */
-function keyOf({ stream, writer }: { readonly stream: string; readonly writer: string }): string {
-  return `${stream}\0${writer}`
 }
