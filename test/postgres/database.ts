@@ -10,7 +10,10 @@ import { databaseUrl, type Server, startServer } from './server.ts'
 
 let made = 0
 let admin: PgBackend | undefined
-after(() => admin?.close())
+after(() => {
+  admin?.close()
+  admin = undefined // Bun runs the next file in the same process.
+})
 
 /** Options for connections that see nothing but an empty schema, on the test server by default. */
 export function emptyPlace(t: Pick<TestContext, 'after'>, url?: string): PgOptions {
