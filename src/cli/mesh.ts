@@ -239,13 +239,7 @@ class Everybody extends PeerList {
 }
 
 function peersOf(texts: readonly string[]): Peer[] {
-  return texts.map((text) => {
-    try {
-      return parsePeer(text)
-    } catch (error) {
-      throw new UsageError(error instanceof Error ? error.message : String(error))
-    }
-  })
+  return texts.map((text) => parsePeer(text))
 }
 
 async function showBells(
