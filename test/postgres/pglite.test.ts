@@ -42,6 +42,20 @@ test('PGlite has one backend at a time, and is open again after it', () => {
   PgBackend.onPglite(pglite, { durability: 'none' }).close()
 })
 
+test('a PGlite that is closed is refused, and one that is closed under its backend is an error', async () => {
+  const other = await PGlite.create()
+  using db = PgBackend.onPglite(other, { durability: 'none' })
+  await other.close()
+  assert.throws(() => db.query('SELECT 1'), {
+    code: 'STORE_CONNECTION',
+    message: /this PGlite is closed/,
+  })
+  assert.throws(() => PgBackend.onPglite(other, { durability: 'none' }), {
+    code: 'STORE_POLICY',
+    message: /this PGlite is not open/,
+  })
+})
+
 test('PGlite keeps the SQLSTATE of an error, and goes on', () => {
   using db = PgBackend.onPglite(pglite, { durability: 'none' })
   assert.throws(

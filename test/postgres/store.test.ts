@@ -72,6 +72,26 @@ test('a policy names the variable that has the URL, and its knobs reach the sess
   ])
 })
 
+test('a policy whose variable is not set goes by those of libpq', { skip }, (t) => {
+  const { hostname, port, username, password, pathname } = new URL(databaseUrl())
+  const said = {
+    PGHOST: hostname,
+    PGPORT: port,
+    PGUSER: username,
+    PGPASSWORD: password,
+    PGDATABASE: pathname.slice(1),
+  }
+  t.after(() => {
+    for (const name of Object.keys(said)) delete process.env[name]
+  })
+  Object.assign(process.env, said)
+  const policy = { backend: 'postgres', urlVariable: 'AGENT_STORE_TEST_NOT_SET' } as const
+  using db = openStore(StorePolicy.from({ ...policy, connectTimeoutMs: 5_000 }))
+  assert.deepEqual(db.query('SELECT current_user, current_database()'), [
+    [said.PGUSER, said.PGDATABASE],
+  ])
+})
+
 test('a policy for SQLite opens its file, and anything else is refused', (t) => {
   using db = openStore(StorePolicy.from(), temporaryFile(t))
   assert.ok(db instanceof SqliteBackend)

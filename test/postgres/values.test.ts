@@ -246,6 +246,21 @@ describe('values and statements of a server', { skip: withoutDatabase() }, () =>
         assert.deepEqual(own.query(sql, [1n]), [[1]])
       })
 
+      test('a read that was sent ahead is taken for the same parameters alone', () => {
+        const sql = 'SELECT ?'
+        const bytes = (...some: number[]) => [Uint8Array.from(some)]
+        for (const [ahead, asked] of [
+          [bytes(1, 2), bytes(1, 2)],
+          [bytes(1, 2), bytes(1, 3)],
+          [bytes(1, 2), ['\\x0102']],
+          [['a'], ['b']],
+        ] as const) {
+          own.ahead(sql, ahead)
+          assert.deepEqual(own.query(sql, asked), [asked])
+        }
+        assert.throws(() => own.ahead('INSERT INTO t (a) VALUES (1)', []), /sql must only read/)
+      })
+
       test('a write whose result has changed is run once, whatever becomes of it', () => {
         const add = () => own.query('INSERT INTO t (a) VALUES (7) RETURNING a')
         assert.deepEqual(add(), [[7n]])
