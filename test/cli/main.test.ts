@@ -143,6 +143,20 @@ test('log takes --after, --limit and --tail', () => {
   fails(2, /exclude each other/, ['log', store, 's', '--tail', '1', '--limit', '1'])
 })
 
+test('a long log has its heading anew every 200 entries', () => {
+  using db = SqliteBackend.open(store)
+  WriterLog.ensureSchema(db)
+  WriterLog.appendMany(
+    db,
+    's',
+    'w',
+    Array.from({ length: 201 }, (_, i) => `entry ${i + 1}`),
+  )
+  const lines = ok(['log', store, 's']).split('\n')
+  const headings = lines.flatMap((line, i) => (line.startsWith('writer') ? [i] : []))
+  assert.deepEqual(headings, [0, 201])
+})
+
 test('log keeps control characters of a payload or a name away from the terminal', () => {
   ok(['append', store, 's', 'evil\u001b[31m', 'line one\nline two\u001b]0;title\u0007\u202e'])
   const shown = ok(['log', store, 's'])

@@ -144,6 +144,14 @@ describe('values and statements of a server', { skip: withoutDatabase() }, () =>
     assert.equal(db.exec('-- nothing'), 0)
   })
 
+  test('closing inside a transaction is refused, and it goes on', () => {
+    db.transaction(() => {
+      assert.throws(() => db.close(), /close\(\) must be called outside of transaction\(\)/)
+      assert.equal(one('SELECT 1::bigint'), 1n)
+    })
+    assert.equal(one('SELECT 2::bigint'), 2n)
+  })
+
   test('COPY is refused without harm', () => {
     for (const sql of [
       'COPY t FROM STDIN',
