@@ -69,7 +69,7 @@ export class Generation {
   static list(db: Backend): { key: string; value: bigint }[] {
     return db
       .query('SELECT key, ival FROM _agent_store_meta ORDER BY key')
-      .map(([key, ival]) => ({ key: String(key), value: toValue(String(key), [ival ?? null]) }))
+      .map(([key, ...value]) => ({ key: String(key), value: toValue(String(key), value) }))
   }
 
   /** The current value; 0 for a counter that was never moved. */

@@ -36,8 +36,7 @@ const ADVICE: Readonly<Record<string, string>> = {
 }
 
 /** The primary result code's name, where `error` is SQLite's. */
-function sqliteCode(error: unknown): string | undefined {
-  if (!(error instanceof Error)) return undefined
+function sqliteCode(error: Error): string | undefined {
   // node:sqlite has a number; better-sqlite3 has the (extended) name as its code.
   if ('errcode' in error && typeof error.errcode === 'number') {
     return NAMES[error.errcode & 0xff] ?? `SQLITE_${error.errcode & 0xff}`
@@ -50,12 +49,11 @@ function sqliteCode(error: unknown): string | undefined {
 
 /** Whether a lock was in the way that can go away by waiting. */
 export function isLocked(error: unknown): boolean {
-  return sqliteCode(error) === 'SQLITE_BUSY' && !isSuperseded(error)
+  return error instanceof Error && sqliteCode(error) === 'SQLITE_BUSY' && !isSuperseded(error)
 }
 
 /** SQLITE_BUSY_SNAPSHOT: this connection reads a state that somebody has written behind since. */
-function isSuperseded(error: unknown): boolean {
-  if (!(error instanceof Error)) return false
+function isSuperseded(error: Error): boolean {
   if ('errcode' in error) return error.errcode === 517
   return 'code' in error && error.code === 'SQLITE_BUSY_SNAPSHOT'
 }

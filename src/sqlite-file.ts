@@ -120,7 +120,7 @@ export function setDurability(driver: SqliteDriver, durability: Durability): voi
 }
 
 /** Say what is wrong with a consumer's own connection to a file. */
-export function reportConnection(read: (sql: string) => Value): void {
+export function reportConnection(read: (sql: string) => Value | undefined): void {
   const file = read("SELECT file FROM pragma_database_list WHERE name = 'main'")
   if (file === '' || file === null) return
   checkVersion(String(read('SELECT sqlite_version()')))
@@ -134,10 +134,7 @@ export function reportConnection(read: (sql: string) => Value): void {
 }
 
 function scalar(connection: DatabaseSync): (sql: string) => unknown {
-  return (sql) => {
-    for (const value of Object.values(connection.prepare(sql).all()[0] ?? {})) return value
-    return undefined
-  }
+  return (sql) => Object.values({ ...connection.prepare(sql).get() })[0]
 }
 
 // EXTRA also syncs the folder after the rollback journal is removed; without that, a power

@@ -109,7 +109,7 @@ export class SqliteBackend<C extends SqliteConnection = SqliteConnection> implem
     db.#assertOpen()
     if (busyTimeoutMs !== undefined) setBusyTimeout(db.#driver, busyTimeoutMs)
     if (durability !== undefined) setDurability(db.#driver, durability)
-    reportConnection((sql) => db.query(sql)[0]?.[0] ?? null)
+    reportConnection((sql) => db.query(sql)[0]?.[0])
     return db
   }
 

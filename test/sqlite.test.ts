@@ -364,6 +364,40 @@ test("connection is the very connection, for the consumer's own tables", () => {
   assert.equal(mine.exec('INSERT INTO own VALUES (1)'), 1)
 })
 
+test("what a consumer's own function throws comes through, or is the cause", {
+  skip: unlessOn('deno', 'its node:sqlite hangs when a function throws'),
+}, () => {
+  using db = SqliteBackend.inMemory()
+  const thrown: unknown[] = [new Error('mine'), new RangeError('too far'), 'text']
+  db.connection.function('fails', (n) => {
+    throw thrown[Number(n)]
+  })
+  const cause = (n: bigint) => {
+    try {
+      return db.query('SELECT fails(?)', [n])
+    } catch (error) {
+      return error
+    }
+  }
+  const wrapped = cause(0n)
+  assert.ok(wrapped instanceof BackendError)
+  assert.deepEqual([wrapped.message, wrapped.cause], ['mine', thrown[0]])
+  assert.equal(cause(1n), thrown[1])
+  assert.equal(cause(2n), thrown[2])
+})
+
+test('a connection that pretends to be of an older SQLite is refused', (t) => {
+  using connection = new DatabaseSync(join(temporaryFolder(t), 'fleet.db'), { timeout: 100 })
+  connection.function('sqlite_version', () => '3.51.2')
+  assert.throws(() => SqliteBackend.fromConnection(connection), {
+    code: 'STORE_BACKEND',
+    message: /^SQLite 3\.51\.2 can corrupt a file .* 3\.51\.3 or newer is needed/,
+  })
+  using memory = new DatabaseSync(':memory:')
+  memory.function('sqlite_version', () => '3.51.2')
+  SqliteBackend.fromConnection(memory).close()
+})
+
 test('what is no connection is refused', () => {
   for (const wrong of [null, undefined, {}, 'fleet.db', 5]) {
     assert.throws(() => SqliteBackend.fromConnection(wrong as never), /connection must be/)

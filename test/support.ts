@@ -83,6 +83,19 @@ export function plain(entry: Entry): Entry {
   return { stream, writer, seq, prevHash, contentHash, payload }
 }
 
+/** Node's uncaught exceptions from now on, in order, in place of the end of the process. */
+export function uncaught(t: Pick<TestContext, 'after'>): readonly unknown[] {
+  const caught: unknown[] = []
+  const others = process.listeners('uncaughtException')
+  process.removeAllListeners('uncaughtException')
+  process.on('uncaughtException', (error) => caught.push(error))
+  t.after(() => {
+    process.removeAllListeners('uncaughtException')
+    for (const listener of others) process.on('uncaughtException', listener)
+  })
+  return caught
+}
+
 /** What `work` threw on its own, outside of any call: Node's uncaught exceptions, in order. */
 export async function uncaughtFrom(work: () => void): Promise<unknown[]> {
   const caught: unknown[] = []

@@ -16,6 +16,11 @@ export class UsageError extends Error {}
 /** A found fault of the data, reported already: exit status 1. */
 export class FoundFault extends Error {}
 
+/** What was thrown, in words. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
+
 /** What a command is called with. */
 interface Invocation {
   /** The store: a file, or the URL of a server. */
@@ -62,8 +67,7 @@ export function parse(
     })
     return { values, positionals }
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error)
-    throw new UsageError(`${message}; see agent-store ${name} --help`)
+    throw new UsageError(`${messageOf(error)}; see agent-store ${name} --help`)
   }
 }
 
@@ -80,21 +84,20 @@ export function takeStore(
 ): { store: string; args: readonly string[] } {
   const most = command.args.length
   const least = command.args.filter((arg) => arg.startsWith('<')).length
-  const preset = option ?? process.env.AGENT_STORE
+  const preset = option ?? process.env.AGENT_STORE ?? ''
   const usage = `usage: ${usageLine(name, command)}`
   if (command.takesStore === false) {
     if (positionals.length > most) throw new UsageError(`too many arguments; ${usage}`)
     return { store: option ?? '', args: positionals }
   }
-  const named = preset !== undefined && preset !== ''
-  const hasOwn = option === undefined && (!named || positionals.length > most)
+  const hasOwn = option === undefined && (preset === '' || positionals.length > most)
   const [first] = positionals
   if (hasOwn && first === undefined) {
     throw new UsageError(`no store: name a file or a postgres:// URL, or set AGENT_STORE; ${usage}`)
   }
   if (!hasOwn && option === undefined && first !== undefined && looksLikeStore(first)) {
     throw new UsageError(
-      `${JSON.stringify(shown(first))} looks like a store, but AGENT_STORE names ${JSON.stringify(shown(preset ?? ''))}; ` +
+      `${JSON.stringify(shown(first))} looks like a store, but AGENT_STORE names ${JSON.stringify(shown(preset))}; ` +
         `say --store ${shown(first)}, or unset AGENT_STORE`,
     )
   }

@@ -4,11 +4,12 @@
  *
  * @module
  */
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcessByStdio, spawn } from 'node:child_process'
 import { copyFileSync, existsSync, mkdtempSync, readFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { type Backend, ChainBrokenError, Doorbell, Generation, WriterLog } from '../index.ts'
 import { isServerUrl, openStore, PgBackend } from '../postgres/index.ts'
@@ -16,6 +17,8 @@ import { type Command, FoundFault, UsageError } from './command.ts'
 import { hasMesh, wakeByMesh, wakeByStore } from './demo-bells.ts'
 import { count, dim, type Output, printable, strong } from './output.ts'
 import { openForReading, openForWriting, shown } from './store.ts'
+
+type Agent = ChildProcessByStdio<null, Readable, null>
 
 const AGENTS = 4
 const KILL_AFTER = 60
@@ -75,7 +78,7 @@ async function fleet(out: Output, store: string, turns: string): Promise<void> {
     Array.from({ length: AGENTS }, async (_, i) => {
       const agent = start(store, turns, String(i), String(AGENTS))
       let lines = 0
-      for await (const _ of createInterface({ input: agent.stdout ?? ([] as never) })) lines++
+      for await (const _ of createInterface({ input: agent.stdout })) lines++
       await ended(agent)
       return lines
     }),
@@ -91,7 +94,7 @@ async function killed(out: Output, store: string, turns: string): Promise<void> 
   step(out, 2, 'a fifth one is killed (SIGKILL) in the midst of appending')
   const agent = start(store, turns, '0', '1', 'doomed')
   const acknowledged: string[] = []
-  for await (const line of createInterface({ input: agent.stdout ?? ([] as never) })) {
+  for await (const line of createInterface({ input: agent.stdout })) {
     acknowledged.push(line)
     if (acknowledged.length === KILL_AFTER) agent.kill('SIGKILL')
   }
@@ -201,12 +204,12 @@ function step(out: Output, number: number, text: string): void {
   out.flush()
 }
 
-function start(...args: string[]): ChildProcess {
+function start(...args: string[]): Agent {
   const script = fileURLToPath(new URL(`./demo-agent.${fromSource ? 'ts' : 'js'}`, import.meta.url))
   return spawn(process.execPath, [script, ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
 }
 
-async function ended(agent: ChildProcess, killed = false): Promise<void> {
+async function ended(agent: Agent, killed = false): Promise<void> {
   if (agent.exitCode === null && agent.signalCode === null) {
     await new Promise((resolve) => agent.once('exit', resolve))
   }

@@ -35,7 +35,9 @@ export const info: Command = {
 function ofFile(db: SqliteBackend): Facts {
   const path = String(db.path)
   const [fileBytes, walBytes] = [bytesOf(path), bytesOf(`${path}-wal`)]
-  const problems = db.query('PRAGMA integrity_check(10)').map(([problem]) => String(problem))
+  const problems = db
+    .query('PRAGMA integrity_check(10)')
+    .flatMap(([problem]) => String(problem).split('\n'))
   return {
     file: ['file', path],
     journalMode: ['journal mode', db.journalMode],
@@ -57,16 +59,17 @@ const SETTINGS = `SELECT current_database(), current_user, current_schema(),
     current_setting('synchronous_standby_names'), current_setting('fsync'),
     coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false)`
 const SIZE = 'SELECT coalesce(pg_total_relation_size(to_regclass(?)), 0)'
-const MIGRATIONS = 'SELECT max(id) FROM _agent_store_migration'
+const MIGRATIONS = "SELECT coalesce(max(id)::text, 'none') FROM _agent_store_migration"
 
 function ofServer(db: Backend): Facts {
-  const [database, user, schema, version, standby, commit, standbys, fsync, tls] = (
-    db.query(SETTINGS)[0] ?? []
-  ).map(String)
-  const bytes = (table: string) => Number(db.query(SIZE, [table])[0]?.[0] ?? 0n)
+  const [database, user, schema, version, standby, commit, standbys, fsync, tls] = db
+    .query(SETTINGS)
+    .flat()
+    .map(String)
+  const bytes = (table: string) => Number(db.query(SIZE, [table])[0]?.[0])
   const log = bytes('_agent_store_log')
   const hasMigrations = bytes('_agent_store_migration') > 0
-  const migration = hasMigrations ? String(db.query(MIGRATIONS)[0]?.[0] ?? 'none') : 'none'
+  const migration = hasMigrations ? String(db.query(MIGRATIONS)[0]?.[0]) : 'none'
   const flushed = fsync === 'off' ? ', and fsync is off: nothing is durable' : ''
   return {
     server: ['server', String('server' in db ? db.server : '')],

@@ -7,7 +7,15 @@
  */
 import { readFileSync } from 'node:fs'
 import { ChainBrokenError, StoreError } from '../index.ts'
-import { type Command, FoundFault, helpOf, parse, takeStore, UsageError } from './command.ts'
+import {
+  type Command,
+  FoundFault,
+  helpOf,
+  messageOf,
+  parse,
+  takeStore,
+  UsageError,
+} from './command.ts'
 import { Output } from './output.ts'
 
 /** Each is loaded when it is asked for: a script that appends needs no mesh. */
@@ -121,7 +129,6 @@ try {
   process.exitCode = statusOf(error)
   out.flush()
   const code = error instanceof StoreError ? ` [${error.code}]` : ''
-  const message = error instanceof Error ? error.message : String(error)
-  console.error(`agent-store: ${message}${code}`)
+  console.error(`agent-store: ${messageOf(error)}${code}`)
   if (argv.includes('--trace')) console.error(error)
 }

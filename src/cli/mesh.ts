@@ -1,6 +1,6 @@
 /** `agent-store mesh`: keys of the mesh, who is on it, and bells over it. @module */
 import { follow, type Selection } from '../follow/index.ts'
-import { type CommitEvent, commitEventToJson, WriterLog } from '../index.ts'
+import { type CommitEvent, commitEventToJson, SchemaError, WriterLog } from '../index.ts'
 import {
   Agent,
   DOORBELL_CAPABILITY,
@@ -166,7 +166,7 @@ export const ring: Command = {
       throw new UsageError('nobody to tell; name somebody by --peer, or --discover them')
     }
     using db = openForReading(store, { reconnect: true })
-    if (!hasLog(db)) return
+    if (!hasLog(db)) throw new SchemaError('the store has no log yet; append to it first')
     await using bus = await join(options)
     await using found = options.discover ? await discover(bus, options) : undefined
     if (found !== undefined) await new Promise((done) => setTimeout(done, DISCOVERY_MS))
@@ -239,13 +239,7 @@ class Everybody extends PeerList {
 }
 
 function peersOf(texts: readonly string[]): Peer[] {
-  return texts.map((text) => {
-    try {
-      return parsePeer(text)
-    } catch (error) {
-      throw new UsageError(error instanceof Error ? error.message : String(error))
-    }
-  })
+  return texts.map((text) => parsePeer(text))
 }
 
 async function showBells(

@@ -10,7 +10,7 @@
  */
 import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync } from 'node:fs'
 import { type Backend, commitEventToJson, type Entry, WriterLog } from '../index.ts'
-import { type Command, FoundFault, UsageError } from './command.ts'
+import { type Command, FoundFault, messageOf, UsageError } from './command.ts'
 import { linesOf, spooledInput } from './input.ts'
 import { asText, count, Output } from './output.ts'
 import { hasLog, openForReading, openForWriting } from './store.ts'
@@ -176,7 +176,7 @@ function parseLine(bytes: Uint8Array): Record<string, unknown> {
   try {
     value = JSON.parse(text)
   } catch (error) {
-    throw new BadLine(`not JSON: ${error instanceof Error ? error.message : String(error)}`)
+    throw new BadLine(`not JSON: ${messageOf(error)}`)
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new BadLine('not a JSON object')

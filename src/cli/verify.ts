@@ -52,24 +52,24 @@ function check(
 ): { logs: number; entries: bigint } {
   if (!hasLog(db)) return { logs: 0, entries: 0n }
   if (stream === undefined) return WriterLog.verifyAll(db, { onProgress })
-  const writers = WriterLog.writers(db, stream)
-  if (writers.length === 0)
-    throw new UsageError(`there is no stream ${JSON.stringify(stream)} to verify`)
-  if (writer !== undefined && !writers.includes(writer)) {
+  if (writer === undefined) {
+    const heads = WriterLog.verifyStream(db, stream, { onProgress })
+    if (heads.length === 0) {
+      throw new UsageError(`there is no stream ${JSON.stringify(stream)} to verify`)
+    }
+    return { logs: heads.length, entries: heads.reduce((sum, { seq }) => sum + seq, 0n) }
+  }
+  const head = WriterLog.verify(db, stream, writer, { onProgress })
+  if (head === null) {
     throw new UsageError(
       `stream ${JSON.stringify(stream)} has no writer ${JSON.stringify(writer)} to verify`,
     )
   }
-  if (writer === undefined) {
-    const heads = WriterLog.verifyStream(db, stream, { onProgress })
-    return { logs: heads.length, entries: heads.reduce((sum, { seq }) => sum + seq, 0n) }
-  }
-  const head = WriterLog.verify(db, stream, writer, { onProgress })
-  return { logs: head === null ? 0 : 1, entries: head?.seq ?? 0n }
+  return { logs: 1, entries: head.seq }
 }
 
 function total(db: Backend, stream: string | undefined, writer: string | undefined): number {
   const params = [stream, writer].filter((name) => name !== undefined)
-  const where = ['', ' WHERE stream = ?', ' WHERE stream = ? AND writer = ?'][params.length] ?? ''
-  return Number(db.query(`SELECT count(*) FROM _agent_store_log${where}`, params)[0]?.[0] ?? 0n)
+  const where = ['true', 'stream = ?', 'stream = ? AND writer = ?'][params.length]
+  return Number(db.query(`SELECT count(*) FROM _agent_store_log WHERE ${where}`, params)[0]?.[0])
 }

@@ -50,7 +50,7 @@ export class Changes {
 
   /** @returns the logs that have grown since the last look; `undefined` when any may have. */
   look(): readonly News[] | undefined {
-    const version = this.#db.query(VERSION[this.#db.dialect])[0]?.join() ?? ''
+    const version = this.#db.query(VERSION[this.#db.dialect])[0]?.join()
     if (version === this.#version) return []
     const news = this.#db.dialect === 'sqlite' ? this.#rowsBehindLast() : undefined
     this.#version = version

@@ -58,11 +58,10 @@ export function writeKeyFile(path: string, key: KeyPair): void {
 
 /** PEM (RFC 7468) of the key with its public half. */
 export function toPem(key: KeyPair): string {
-  const lines =
-    Buffer.from(toDer(key))
-      .toString('base64')
-      .match(/.{1,64}/g) ?? []
-  return ['-----BEGIN PRIVATE KEY-----', ...lines, '-----END PRIVATE KEY-----', ''].join('\n')
+  const lines = Buffer.from(toDer(key))
+    .toString('base64')
+    .replace(/.{64}(?=.)/g, '$&\n')
+  return ['-----BEGIN PRIVATE KEY-----', lines, '-----END PRIVATE KEY-----', ''].join('\n')
 }
 
 const PEM =

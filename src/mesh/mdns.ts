@@ -62,8 +62,8 @@ export class MdnsPeers implements PeerSource, AsyncDisposable {
     // Packets that are none, and interfaces that come and go, are no failure of ours.
     socket.on('warning', () => {})
     socket.on('error', () => {})
-    socket.on('response', ({ answers, additionals }) => {
-      this.#cache.hear([...(answers ?? []), ...(additionals ?? [])].map(heard))
+    socket.on('response', ({ answers = [], additionals = [] }) => {
+      this.#cache.hear([...answers, ...additionals].map(heard))
       for (const name of this.#cache.incomplete().slice(0, 8)) this.#ask(name, ['SRV', 'TXT'])
     })
     socket.on('query', ({ questions }) => {
@@ -162,7 +162,6 @@ export class MdnsPeers implements PeerSource, AsyncDisposable {
   }
 
   #answer(): void {
-    if (this.#records.length === 0) return
     this.#isAsked = this.#isHeld
     if (this.#isHeld) return
     this.#isHeld = true

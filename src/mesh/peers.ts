@@ -82,7 +82,7 @@ export function formatPeer(peer: Peer): string {
 function isAddress(text: string): boolean {
   const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text)
   if (match === null) return false
-  const [, six, four, port] = match
-  const isHost = six === undefined ? isIP(four ?? '') === 4 : isIP(six) === 6
+  const [, six = '', four = '', port] = match
+  const isHost = six === '' ? isIP(four) === 4 : isIP(six) === 6
   return isHost && Number(port) >= 1 && Number(port) <= 65_535
 }

@@ -64,8 +64,8 @@ export class SocketPump implements Transport {
    */
   static connect(target: PumpTarget, deadlineMs: number): SocketPump {
     const pump = new SocketPump(target)
-    pump.#waitFor(() => Atomics.load(pump.#control, CELL.state) !== STATE.connecting, deadlineMs)
-    if (Atomics.load(pump.#control, CELL.state) === STATE.ended) {
+    const outcome = pump.#waitFor(() => pump.#outcome(), deadlineMs)
+    if (outcome === STATE.ended) {
       pump.destroy()
       throw pump.#end()
     }
@@ -80,12 +80,7 @@ export class SocketPump implements Transport {
   }
 
   receive(deadlineMs: number): Uint8Array {
-    let bytes: Uint8Array | undefined
-    this.#waitFor(() => {
-      bytes = this.poll()
-      return bytes !== undefined
-    }, deadlineMs)
-    return bytes ?? new Uint8Array(0)
+    return this.#waitFor(() => this.poll(), deadlineMs)
   }
 
   poll(): Uint8Array | undefined {
@@ -135,17 +130,24 @@ export class SocketPump implements Transport {
     this.#worker.release(this.#bereaved)
   }
 
+  /** What has become of the socket, once that is known. */
+  #outcome(): number | undefined {
+    const state = Atomics.load(this.#control, CELL.state)
+    return state === STATE.connecting ? undefined : state
+  }
+
   #available(): number {
     return (
       (Atomics.load(this.#control, CELL.written) - Atomics.load(this.#control, CELL.read)) >>> 0
     )
   }
 
-  #waitFor(isThere: () => boolean, deadlineMs: number): void {
+  #waitFor<T>(look: () => T | undefined, deadlineMs: number): T {
     const end = performance.now() + deadlineMs
     for (;;) {
       const seen = Atomics.load(this.#control, CELL.signal)
-      if (isThere()) return
+      const found = look()
+      if (found !== undefined) return found
       const leftMs = end - performance.now()
       if (leftMs <= 0 || this.#closed) {
         this.#giveUp()
@@ -208,16 +210,11 @@ export class SocketPump implements Transport {
 
   /** Why it has ended. */
   #end(): ConnectionError {
-    const found: unknown = JSON.parse(this.#text(CELL.reason, INFO_BYTES / 2) || '{}')
-    const field = (key: string) => {
-      const value =
-        typeof found === 'object' && found !== null ? Reflect.get(found, key) : undefined
-      return typeof value === 'string' ? value : undefined
-    }
-    const code = field('code') ?? 'ECONNRESET'
-    return new ConnectionError(field('message') || (field('code') ?? 'the connection ended'), {
-      driverCode: code,
-    })
+    const reason: { readonly code: string; readonly message?: string } = JSON.parse(
+      this.#text(CELL.reason, INFO_BYTES / 2),
+    )
+    // Of several addresses that failed, Node has no message of its own.
+    return new ConnectionError(reason.message || reason.code, { driverCode: reason.code })
   }
 
   #text(length: number, at: number): string {

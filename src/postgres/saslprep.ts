@@ -27,7 +27,7 @@ function isOneDirection(codePoints: readonly number[]): boolean {
   if (!codePoints.some(isRightToLeft)) return true
   return (
     !codePoints.some(isLeftToRight) &&
-    isRightToLeft(codePoints[0] ?? 0) &&
-    isRightToLeft(codePoints.at(-1) ?? 0)
+    codePoints.findIndex(isRightToLeft) === 0 &&
+    codePoints.findLastIndex(isRightToLeft) === codePoints.length - 1
   )
 }

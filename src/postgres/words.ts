@@ -91,8 +91,9 @@ export function wordsOfPairs(text: string): Words {
       )
     }
     at = pairs.lastIndex
-    const value = (pair[2] ?? pair[3] ?? '').replace(/\\(.?)/gs, '$1')
-    setWord(words, pair[1] ?? '', value, 'keyword in the connection string')
+    const [, name = '', quoted, plain = ''] = pair
+    const value = (quoted ?? plain).replace(/\\(.?)/gs, '$1')
+    setWord(words, name, value, 'keyword in the connection string')
   }
   return words
 }

@@ -70,6 +70,14 @@ export const generationCases: readonly ConformanceCase[] = [
     assert.equal(new Generation('work').current(db), 0n)
     assert.throws(() => lease.fence(db, 2n), TypeError, 'outside a transaction')
   }),
+  onStore('is fenced at 0 while it was never moved', (db) => {
+    const lease = new Generation('lease')
+    db.transaction(() => lease.fence(db, 0n))
+    assert.equal(lease.current(db), 0n)
+    throwsCode('STORE_STALE_GENERATION', () => db.transaction(() => lease.fence(db, 1n)))
+    assert.equal(lease.bump(db), 1n)
+    throwsCode('STORE_STALE_GENERATION', () => db.transaction(() => lease.fence(db, 0n)))
+  }),
   onStore('is rolled back with its transaction', (db) => {
     const report = new Generation('report')
     assert.throws(() =>

@@ -250,8 +250,8 @@ export const writerLogCases: readonly ConformanceCase[] = [
       [10n, 99n],
       [11n, 10n],
       [99n, 11n],
-    ]) {
-      db.exec('UPDATE _agent_store_log SET seq = ? WHERE seq = ?', [to ?? null, from ?? null])
+    ] as const) {
+      db.exec('UPDATE _agent_store_log SET seq = ? WHERE seq = ?', [to, from])
     }
     breaksAt(db, 10n)
   }),

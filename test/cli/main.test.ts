@@ -143,6 +143,20 @@ test('log takes --after, --limit and --tail', () => {
   fails(2, /exclude each other/, ['log', store, 's', '--tail', '1', '--limit', '1'])
 })
 
+test('a long log has its heading anew every 200 entries', () => {
+  using db = SqliteBackend.open(store)
+  WriterLog.ensureSchema(db)
+  WriterLog.appendMany(
+    db,
+    's',
+    'w',
+    Array.from({ length: 201 }, (_, i) => `entry ${i + 1}`),
+  )
+  const lines = ok(['log', store, 's']).split('\n')
+  const headings = lines.flatMap((line, i) => (line.startsWith('writer') ? [i] : []))
+  assert.deepEqual(headings, [0, 201])
+})
+
 test('log keeps control characters of a payload or a name away from the terminal', () => {
   ok(['append', store, 's', 'evil\u001b[31m', 'line one\nline two\u001b]0;title\u0007\u202e'])
   const shown = ok(['log', store, 's'])
@@ -234,9 +248,19 @@ test('export prints what import takes back byte for byte', () => {
   assert.equal(ok(['export', copy]), lines)
   assert.match(ok(['import', copy, '-'], lines), /^0 entries appended, 14 were there already/)
   const file = join(folder, `lines-${number}.jsonl`)
-  ok(['export', store, 'strëam', '--output', file])
+  ok(['export', store, 'strëam', '', '--output', file])
   assert.equal(readFileSync(file, 'utf8').trim().split('\n').length, 7)
   fails(2, /exists already/, ['export', store, '--output', file])
+})
+
+test('an export that fails leaves no file behind', () => {
+  using db = SqliteBackend.open(store)
+  WriterLog.ensureSchema(db)
+  WriterLog.appendMany(db, 's', 'w', ['one', 'two'])
+  db.exec("UPDATE _agent_store_log SET payload = 'text' WHERE seq = 2")
+  const file = join(folder, `export-${number}.jsonl`)
+  fails(3, /\[STORE_MALFORMED_ROW\]/, ['export', store, '--output', file])
+  assert.deepEqual([existsSync(file), existsSync(`${file}.partial`)], [false, false])
 })
 
 test('import reports bad lines by number and stores nothing of the file', () => {
@@ -250,13 +274,21 @@ test('import reports bad lines by number and stores nothing of the file', () => 
     '{"stream":"s","writer":"w"}',
     '{"stream":"s\\ud800","writer":"w","payload":""}',
     good,
+    '{"writer":"w","payload":""}',
+    '{"stream":"s","writer":"w","payloadBase64":"no base64"}',
+    '{"stream":"s","writer":"w","payload":"","seq":"0"}',
+    '\ufeff{"stream":"s","writer":"w","payload":""}',
   ].join('\n')
-  const { err } = fails(1, /5 bad lines; nothing was stored/, ['import', store, '-'], lines)
+  const { err } = fails(1, /9 bad lines; nothing was stored/, ['import', store, '-'], lines)
   for (const line of [2, 4, 5, 6, 7]) assert.match(err, new RegExp(`^-:${line}: `, 'm'))
+  assert.match(err, /^-:9: field "stream" must be text, got nothing$/m)
+  assert.match(err, /^-:10: payloadBase64 is not base64$/m)
+  assert.match(err, /^-:11: would become seq \d, the line says "0"$/m)
+  assert.match(err, /^-:12: starts with a byte-order mark; remove it$/m)
   assert.equal(ok(['streams', store, '--json']), '')
   const kept = cli(['import', store, '-', '--keep-going', '--json'], lines)
   assert.equal(kept.status, 1)
-  assert.deepEqual(JSON.parse(kept.out), { imported: 2, present: 0, bad: 5 })
+  assert.deepEqual(JSON.parse(kept.out), { imported: 2, present: 0, bad: 9 })
   using db = SqliteBackend.open(store)
   const payload = Buffer.from(WriterLog.entry(db, 's', 'w', 2n)?.payload ?? []).toString()
   assert.equal(payload, '{"role":"user","content":"é"}')
@@ -320,6 +352,29 @@ test('info shows what the file is', () => {
   )
   assert.match(info.sqliteVersion, /^3\.\d+\.\d+$/)
   assert.match(ok(['info', store]), /journal mode +wal\n/)
+  using db = SqliteBackend.open(store)
+  db.query('PRAGMA journal_mode = DELETE')
+  assert.match(
+    ok(['info', store]),
+    /journal mode +delete\n(.*\n)+size +[\d.]+ KiB, and 0 B in the write-ahead log\n/,
+  )
+})
+
+test('info exits with 1 when SQLite finds damage that reading does not', () => {
+  using db = SqliteBackend.open(store)
+  WriterLog.ensureSchema(db)
+  db.query('PRAGMA journal_mode = DELETE')
+  db.close()
+  const bytes = readFileSync(store)
+  const freePages = 36 // where the header of an SQLite file counts them
+  bytes.writeUInt32BE(5, freePages)
+  writeFileSync(store, bytes)
+  const { out } = fails(
+    1,
+    /^agent-store: the file is damaged: .*; Freelist: size is 0 but should be 5\n$/,
+    ['info', store],
+  )
+  assert.match(out, /integrity +.*; Freelist: size is 0 but should be 5\n/)
 })
 
 test('the store may be named by --store or AGENT_STORE', () => {
@@ -393,6 +448,7 @@ test('wrong usage exits with 2 and one line that says how', () => {
     '--nonsense',
   ])
   fails(2, /the payload is given twice/, ['append', store, 's', 'w', 'p', '--file', 'f'])
+  fails(2, /--on takes a postgres:\/\/ URL, got "fleet.db"/, ['demo', '--on', 'fleet.db'])
 })
 
 test('a store that cannot be read exits with 3, and nothing is created', () => {
@@ -441,6 +497,17 @@ test('the demo shows a kill without loss, a bell, a verification and a forgery c
   const file = /The store is (.*)\n/.exec(shown)?.[1] ?? ''
   assert.match(ok(['verify', file]), /^ok: /)
   rmSync(join(file, '..'), { recursive: true })
+})
+
+test('the demo says so when its agents cannot read the turns', () => {
+  const turns = join(folder, 'turns.jsonl')
+  writeFileSync(turns, 'nonsense')
+  const { status, err } = cli(['demo', '--turns', turns], '', { TMPDIR: folder })
+  assert.equal(status, 1)
+  assert.match(
+    err,
+    /SyntaxError: .*nonsense(.*\n)+agent-store: an agent process failed; see above\n/,
+  )
 })
 
 test('verify shows a progress bar on a terminal, and only there', (t) => {

@@ -4,8 +4,8 @@ import { spawnSync } from 'node:child_process'
 import fs from 'node:fs'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import { SqliteBackend, WriterLog } from 'agent-store'
-import { parsePeer, readKeyFile } from 'agent-store/mesh'
+import { Generation, SqliteBackend, WriterLog } from 'agent-store'
+import { fingerprintOf, parsePeer, readKeyFile } from 'agent-store/mesh'
 import { withoutNetwork } from '../mesh/own-network.ts'
 import { withoutIroh as skip } from '../mesh/support.ts'
 import { temporaryFolder } from '../support.ts'
@@ -46,11 +46,15 @@ test('what is missing is said with the way out', async (t) => {
   const { run, folder } = home(t)
   await run('keygen')
   const store = join(folder, 'store.db')
-  SqliteBackend.open(store).close()
+  using db = SqliteBackend.open(store)
+  Generation.ensureSchema(db)
   assert.match(
     (await run('ring', store)).complaints,
     /nobody to tell; name somebody by --peer, or --discover them/,
   )
+  const nobody = await run('ring', store, '--peer', `${'0'.repeat(64)}@127.0.0.1:1`)
+  assert.equal(nobody.code, 3)
+  assert.match(nobody.complaints, /the store has no log yet; append to it first/)
   const wrong = await run('ring', store, '--peer', 'somebody')
   assert.equal(wrong.code, 2)
   assert.match(wrong.complaints, /peer must be <64 hex digits>@<ip>:<port>, got "somebody"/)
@@ -85,8 +89,26 @@ test('ring tells what listen shows: heads at first, then each commit', { skip },
     .slice(1, -1)
     .map((line) => JSON.parse(line).seq)
   assert.deepEqual(seqs, ['1', '2', '1', '3'])
-  ring.child.kill('SIGINT')
-  await ring.ended
+  ring.child.stdout?.destroy()
+  WriterLog.append(db, 'conv:1', 'alice', 'four')
+  assert.equal((await ring.ended).code, 0)
+})
+
+test('listen shows one stream of a store, and no more than asked for', { skip }, async (t) => {
+  const { folder, run } = home(t)
+  await run('keygen')
+  const store = join(folder, 'store.db')
+  using db = SqliteBackend.open(store)
+  WriterLog.ensureSchema(db)
+  WriterLog.append(db, 'conv:1', 'alice', 'one')
+  WriterLog.append(db, 'conv:2', 'bob', 'two')
+  const loopback = ['--listen', '127.0.0.1:0,[::1]:0']
+  const [bells, entries] = await Promise.all([
+    run('listen', 'conv:2', '--count', '0', ...loopback),
+    run('listen', 'conv:2', '--store', store, '--count', '1', ...loopback),
+  ])
+  assert.match(bells.said, /^listening as \S+\n$/)
+  assert.match(entries.said, /^listening as \S+\nconv:2 {2}bob {2}1 {2}[0-9a-f]{12}\n$/)
 })
 
 test('a peer of another team is not told, and that is said', { skip }, async (t) => {
@@ -99,7 +121,7 @@ test('a peer of another team is not told, and that is said', { skip }, async (t)
   WriterLog.append(db, 's', 'a', 'x')
   const listener = theirs.start('listen', '--listen', '127.0.0.1:0,[::1]:0')
   const peer = /^listening as (\S+)$/.exec(await listener.line(1))?.[1] ?? assert.fail()
-  const rung = await ours.run('ring', store, '--peer', peer, '--listen', '127.0.0.1:0,[::1]:0')
+  const rung = await ours.run('ring', store, 's', '--peer', peer, '--listen', '127.0.0.1:0,[::1]:0')
   assert.equal(rung.code, 3)
   assert.match(rung.complaints, /another user|different user|team/i)
   assert.match(rung.complaints, /bells that did not reach their peer: 1/)
@@ -116,11 +138,12 @@ test('peers shows who announces itself, and ring finds them, in a network of the
   WriterLog.append(db, 's', 'alice', 'x')
   const script = `
     ip link set lo up && ip link set lo multicast on && ip route add 224.0.0.0/4 dev lo
-    mesh() { "${process.execPath}" "${MAIN}" mesh "$@" --interface 127.0.0.1; }
-    mesh listen --announce --role listener --count 1 > heard &
+    mesh() { "${process.execPath}" "${MAIN}" mesh "$@"; }
+    mesh listen --announce --role listener --count 1 --interface 127.0.0.1 > heard &
     sleep 1
-    mesh peers --for 2 > peers
-    mesh ring "${store}" --discover > rung
+    mesh peers --json > json &
+    mesh peers --for 2 --interface 127.0.0.1 > peers
+    mesh ring "${store}" --discover --interface 127.0.0.1 > rung
     wait`
   const env = { ...process.env, AMESH_HOME: folder, AGENT_STORE: '' }
   const { status, stderr } = spawnSync('unshare', ['-n', 'bash', '-euc', script], {
@@ -132,5 +155,8 @@ test('peers shows who announces itself, and ring finds them, in a network of the
   assert.equal(status, 0, stderr)
   const said = (name: string) => fs.readFileSync(join(folder, name), 'utf8')
   assert.match(said('peers'), /^agent .*\n[0-9a-f]{12} {2}listener {2}.*@127\.0\.0\.1:\d+/)
+  const { agent, role, capabilities, peer } = JSON.parse(said('json'))
+  assert.deepEqual([role, capabilities], ['listener', ['agent-store-doorbell']])
+  assert.equal(fingerprintOf(parsePeer(peer)).toHex(), agent)
   assert.match(said('heard'), /^listening as .*\ns {2}alice {2}1 {2}[0-9a-f]{12}\n$/)
 })

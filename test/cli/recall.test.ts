@@ -8,6 +8,7 @@ import { SqliteBackend, WriterLog } from 'agent-store'
 import { PgBackend } from 'agent-store/postgres'
 import { databaseUrl, withoutDatabase } from '../postgres/server.ts'
 import { temporaryFolder } from '../support.ts'
+import { startCommand } from './command-line.ts'
 
 const main = join(import.meta.dirname, '..', '..', 'src', 'cli', 'main.ts')
 
@@ -158,4 +159,57 @@ test('words are indexed on a server as well', { skip: withoutDatabase() }, (t) =
   ok(['index', url, ...name])
   assert.match(ok(['search', url, 'needles', ...name]), /needle/)
   ok(['drop', url, ...name])
+})
+
+test('an index says what it is for, as a table or as JSON', (t) => {
+  const { folder, run, ok } = home(t)
+  const line = (vector: number[], seq = '1', more = {}) =>
+    JSON.stringify({ stream: 'run:1', writer: 'alice', seq, vector, ...more })
+  const file = join(folder, 'vectors.jsonl')
+  const vectors = (...lines: string[]) => {
+    writeFileSync(file, lines.join('\n'))
+    return ['--model', 'm', '--distance', 'dot', '--vectors', 'vectors.jsonl']
+  }
+  const made = ok(['index', 'fleet.db', '--json', '--batch', '1', ...vectors(line([1, 0]))])
+  assert.deepEqual(json(made), [{ name: 'turns', entries: 1, written: 1, behind: '2' }])
+  assert.match(ok(['status', 'fleet.db']), /turns +1 +1 +\d+ +2 +m, 2, dot\n/)
+  const other = run(['index', 'fleet.db', '--distance', 'l2', '--vectors', 'vectors.jsonl'])
+  assert.match(other.stderr, /RECALL_DEFINITION/)
+  for (const [bad, message] of [
+    ['5', /line 1: not a JSON object/],
+    [line([1, 0], '1', { contentHash: 5 }), /line 1: not a JSON object/],
+    [line([1, 0], '1', { contentHash: '00' }), /line 1: the log has another entry there/],
+  ] as const) {
+    const { status, stderr } = run(['index', 'fleet.db', ...vectors(bad)])
+    assert.equal(status, 1, stderr)
+    assert.match(stderr, message)
+  }
+})
+
+test('a search may be narrowed to streams that begin alike, and to a writer', (t) => {
+  const { folder, ok } = home(t)
+  using db = SqliteBackend.open(join(folder, 'fleet.db'))
+  WriterLog.append(db, 'run:3', 'bob', new Uint8Array([0xff]))
+  WriterLog.append(db, 'walk:1', 'alice', 'The disk of the walk.')
+  ok(['index', 'fleet.db'])
+  assert.match(ok(['status', 'fleet.db']), /turns .* words alone\n/)
+  const narrowed = ['--prefix', 'run:', '--writer', 'alice', '--json']
+  const hits = json(ok(['search', 'fleet.db', 'disk', ...narrowed]))
+  assert.deepEqual(
+    hits.map(({ stream, writer }) => [stream, writer]),
+    [['run:2', 'alice']],
+  )
+})
+
+test('with --follow it goes on with what is committed', async (t) => {
+  const { folder } = home(t)
+  const store = join(folder, 'fleet.db')
+  const following = startCommand(t, ['recall', 'index', store, '--follow'])
+  assert.match((await following.lines(1))[0] ?? '', /3 of 3 entries indexed/)
+  using db = SqliteBackend.open(store)
+  WriterLog.append(db, 'run:2', 'alice', 'A giraffe on the disk.')
+  assert.match((await following.lines(2))[1] ?? '', /^1 more$/)
+  following.child.stdout?.destroy()
+  WriterLog.append(db, 'run:2', 'alice', 'And another.')
+  assert.equal((await following.ended).code, 0)
 })

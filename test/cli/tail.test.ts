@@ -1,7 +1,7 @@
 /** `agent-store tail`, run as a user runs it: in a process that others write past. */
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
-import { entryFromJson, SqliteBackend, WriterLog } from 'agent-store'
+import { entryFromJson, Generation, SqliteBackend, WriterLog } from 'agent-store'
 import { PgBackend } from 'agent-store/postgres'
 import { emptyPlace } from '../postgres/database.ts'
 import { withoutDatabase } from '../postgres/server.ts'
@@ -67,13 +67,26 @@ test('an edit that it comes to ends it with the entry named; a reader that leave
   assert.match(tail.complaints(), /chain broken on stream "s" writer "a" at seq 2/)
 })
 
+test('of one stream a line needs only the writer, and begins where it is asked to', async (t) => {
+  const { file, db } = newStore(t)
+  WriterLog.appendMany(db, 's', 'a', ['one', 'two', 'three'])
+  const last = startTail(t, [file, 's', '-n', '1', '--count', '1'])
+  assert.match((await last.ended).said, /^a {2}3 {2}[0-9a-f]{12} {2}three\n$/)
+  const none = await startTail(t, [file, '-n', '0', '--count', '0']).ended
+  assert.deepEqual(none, { code: 0, said: '', complaints: '' })
+})
+
 test('what cannot be is refused with the way out', async (t) => {
   const { file } = newStore(t)
+  const counters = temporaryFile(t)
+  using db = SqliteBackend.open(counters)
+  Generation.ensureSchema(db)
   for (const [args, status, pattern] of [
     [[file, '--all', '-n', '3'], 2, /--all and --lines exclude each other/],
     [[file, '--poll', '0'], 2, /--poll must be from 1/],
     [[file, '--count', 'x'], 2, /--count must be a whole number, got "x"/],
     [[`${file}.missing`], 3, /cannot open/],
+    [[counters], 3, /the store has no log yet; append to it first \[STORE_SCHEMA\]/],
   ] as const) {
     const tail = startTail(t, args)
     assert.equal((await tail.ended).code, status)

@@ -104,6 +104,7 @@ for (const place of PLACES) {
       const json = JSON.stringify(first.cursor().map(commitEventToJson))
       const after = (JSON.parse(json) as unknown[]).map(commitEventFromJson)
       const second = start(t, db, { stream: 's', after, live: false })
+      assert.deepEqual(second.cursor(), first.cursor())
       assert.deepEqual(await take(second, 9), ['a 3 three'])
       assert.deepEqual(second.cursor().map(String).length, 2)
       const now = start(t, db, { after: headsOf(db), live: false })

@@ -3,7 +3,7 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Fingerprint } from 'agent-store'
+import type { Fingerprint } from 'agent-store'
 import {
   BacklogError,
   BadSignatureError,
@@ -20,7 +20,7 @@ import {
   UnreachableError,
 } from 'agent-store/mesh'
 import { encodeBusMessage } from '../../src/mesh/bus-message.ts'
-import { utf8 } from '../support.ts'
+import { uncaught, utf8 } from '../support.ts'
 import { notedBus, RawPeer } from './memory-peer.ts'
 import { agentOf, KEYS } from './support.ts'
 
@@ -131,6 +131,62 @@ test('a subscriber that throws stops neither the others nor the bus', async (t) 
   assert.deepEqual(errors.filter((error) => String(error) === 'Error: soon').length, 2)
 })
 
+test('a subscriber that throws where nobody listens for it is an uncaught exception', async (t) => {
+  const network = new MemoryNetwork()
+  const caught = uncaught(t)
+  const a = notedBus(t, network, agentOf(KEYS.agentA))
+  const b = notedBus(t, network, agentOf(KEYS.agentB))
+  const c = notedBus(t, network, agentOf(KEYS.delegateD), {
+    onError: (error) => {
+      throw new Error('from the listener', { cause: error })
+    },
+  })
+  for (const { bus } of [b, c]) {
+    bus.subscribe('x', () => {
+      throw new Error('from the subscriber')
+    })
+  }
+  for (const [n, { bus }] of [b, c].entries()) {
+    await a.bus.publish(bus.peer, 'x', '')
+    while (caught.length <= n) await new Promise((done) => setImmediate(done))
+  }
+  assert.deepEqual(caught.map(String), ['Error: from the subscriber', 'Error: from the listener'])
+})
+
+test('what fails after a bus was closed is nobody’s error', async (t) => {
+  const network = new MemoryNetwork()
+  const errors: unknown[] = []
+  const a = notedBus(t, network, agentOf(KEYS.agentA))
+  const b = notedBus(t, network, agentOf(KEYS.agentB), { onError: (error) => errors.push(error) })
+  const { promise: gone, resolve: go } = Promise.withResolvers<void>()
+  const { promise: called, resolve: onCall } = Promise.withResolvers<void>()
+  b.bus.handle('late', async () => {
+    onCall()
+    await gone
+    throw new Error('too late')
+  })
+  const asked = assert.rejects(a.bus.request(b.bus.peer, 'late', '', 1_000), MeshClosedError)
+  await called
+  await b.bus.close()
+  go()
+  await new Promise((done) => setImmediate(done))
+  await a.bus.close()
+  await asked
+  assert.deepEqual(errors, [])
+})
+
+test('a subscriber that another one takes off is not told what came for both', async (t) => {
+  const network = new MemoryNetwork()
+  const a = notedBus(t, network, agentOf(KEYS.agentA))
+  const b = notedBus(t, network, agentOf(KEYS.agentB))
+  const told = first(b.bus, 'end', 1)
+  b.bus.subscribe('x', () => off())
+  const off = b.bus.subscribe('x', () => assert.fail('it was taken off'))
+  await a.bus.publish(b.bus.peer, 'x', '')
+  await a.bus.publish(b.bus.peer, 'end', '')
+  await told
+})
+
 test('a slow subscriber loses the oldest and is told how many; others are not held up', async (t) => {
   const network = new MemoryNetwork()
   const a = notedBus(t, network, agentOf(KEYS.agentA))
@@ -198,31 +254,38 @@ test('a reply comes by a new connection when the one of the request is gone', as
   assert.deepEqual(back?.remoteKey, KEYS.agentB.publicKey)
 })
 
-test('an asker that is gone is no failure here: it is reported, and nothing is thrown', async (t) => {
-  const network = new MemoryNetwork()
-  const asker = new RawPeer(t, network, agentOf(KEYS.agentA))
-  const errors: unknown[] = []
-  const b = notedBus(t, network, agentOf(KEYS.agentB), { onError: (error) => errors.push(error) })
-  const { promise: gone, resolve: onGone } = Promise.withResolvers<void>()
-  const { promise: asked, resolve: onAsked } = Promise.withResolvers<void>()
-  b.bus.handle('echo', async ({ body }) => {
-    onAsked()
-    await gone
-    return body
+for (const known of ['nowhere', 'where it was']) {
+  test(`an asker that is gone, and known ${known}, is reported, and nothing is thrown`, async (t) => {
+    const network = new MemoryNetwork()
+    const asker = new RawPeer(t, network, agentOf(KEYS.agentA))
+    const errors: unknown[] = []
+    const b = notedBus(t, network, agentOf(KEYS.agentB), {
+      onError: (error) => errors.push(error),
+      peers: new PeerList(
+        known === 'nowhere' ? [] : [{ publicKey: KEYS.agentA.publicKey, addresses: [] }],
+      ),
+    })
+    const { promise: gone, resolve: onGone } = Promise.withResolvers<void>()
+    const { promise: asked, resolve: onAsked } = Promise.withResolvers<void>()
+    b.bus.handle('echo', async ({ body }) => {
+      onAsked()
+      await gone
+      return body
+    })
+    const topic = `${KEYS.user.fingerprint}:echo`
+    const correlation = new Uint8Array(16)
+    const payload = encodeBusMessage({ kind: 'request', topic, correlation, body: utf8('') })
+    const recipient = { kind: 'direct', agent: KEYS.agentB.fingerprint } as const
+    const request = Envelope.seal(asker.agent, { recipient, sequence: 1n, payload })
+    await asker.sendEnvelope(await asker.dial(b.bus.peer), request)
+    await asked
+    await asker.close()
+    onGone()
+    await b.refusals(1)
+    assert.deepEqual(b.refused, ['MESH_UNREACHABLE'])
+    assert.deepEqual(errors, [])
   })
-  const topic = `${KEYS.user.fingerprint}:echo`
-  const correlation = new Uint8Array(16)
-  const payload = encodeBusMessage({ kind: 'request', topic, correlation, body: utf8('') })
-  const recipient = { kind: 'direct', agent: KEYS.agentB.fingerprint } as const
-  const request = Envelope.seal(asker.agent, { recipient, sequence: 1n, payload })
-  await asker.sendEnvelope(await asker.dial(b.bus.peer), request)
-  await asked
-  await asker.close()
-  onGone()
-  await b.refusals(1)
-  assert.deepEqual(b.refused, ['MESH_UNREACHABLE'])
-  assert.deepEqual(errors, [])
-})
+}
 
 test('a request that nobody answers ends in time', async (t) => {
   const network = new MemoryNetwork()
@@ -264,6 +327,12 @@ test('a search that does not end is given up', async (t) => {
   const a = notedBus(t, new MemoryNetwork(), agentOf(KEYS.agentA), { peers, limits })
   await assert.rejects(a.bus.publish(KEYS.agentB.fingerprint, 'x', ''), UnreachableError)
   assert.equal(given?.aborted, true)
+})
+
+test('a search that fails says why', async (t) => {
+  const peers = { resolve: () => Promise.reject(new Error('no directory')), list: () => [] }
+  const a = notedBus(t, new MemoryNetwork(), agentOf(KEYS.agentA), { peers })
+  await assert.rejects(a.bus.publish(KEYS.agentB.fingerprint, 'x', ''), { message: 'no directory' })
 })
 
 test('an agent of another user is told so, and nothing of ours reaches it', async (t) => {
@@ -309,6 +378,24 @@ test('a kept connection that died is replaced, once, without loss', async (t) =>
   const again = first(after.bus, 'x', 1)
   await a.bus.publish(after.bus.peer, 'x', '')
   await again
+})
+
+test('more peers than connections are kept for are reached again and again', async (t) => {
+  const network = new MemoryNetwork()
+  const a = notedBus(t, network, agentOf(KEYS.agentA), { keepConnections: true })
+  const others = Array.from({ length: 66 }, () =>
+    notedBus(t, network, agentOf(KeyPair.generate()), { keepConnections: true }),
+  )
+  const told = others.map(({ bus }) => first(bus, 'x', 2))
+  for (const round of ['one', 'two']) {
+    for (const { bus } of others) await a.bus.publish(bus.peer, 'x', round)
+  }
+  for (const deliveries of await Promise.all(told)) {
+    assert.deepEqual(
+      deliveries.map(({ body }) => text(body)),
+      ['one', 'two'],
+    )
+  }
 })
 
 test('a peer that stalls fills its own queue only, and each message ends in time', async (t) => {
@@ -359,7 +446,7 @@ test('the transport must have the key of the agent', () => {
   assert.throws(() => MeshBus.bind({ agent: agentOf(KEYS.agentA), transport }), BadSignatureError)
 })
 
-test('wrong arguments are named', (t) => {
+test('wrong arguments are named', async (t) => {
   const { bus } = notedBus(t, new MemoryNetwork(), agentOf(KEYS.agentA))
   const wrong = JSON.parse('{}')
   assert.throws(() => bus.subscribe('x', wrong), /^TypeError: subscriber must be a function/)
@@ -368,6 +455,7 @@ test('wrong arguments are named', (t) => {
   const transport = new MemoryNetwork().bind(KEYS.agentA.publicKey)
   const agent = agentOf(KEYS.agentA)
   for (const [limits, message] of [
+    [{ maxBacklog: wrong }, /^TypeError: limits.maxBacklog must be a number/],
     [{ maxBacklog: 0 }, /limits.maxBacklog must be a whole number from 1/],
     [{ maxEnvelopeBytes: 2 ** 25 }, /limits.maxEnvelopeBytes must be .* to 16777216/],
   ] as const) {
@@ -376,5 +464,11 @@ test('wrong arguments are named', (t) => {
   for (const firstSequence of [-1n, 0n, 2n ** 64n]) {
     assert.throws(() => MeshBus.bind({ agent, transport, firstSequence }), /^RangeError: firstSeq/)
   }
-  assert.ok(KeyPair.generate().fingerprint instanceof Fingerprint)
+  assert.throws(
+    () => MeshBus.bind({ agent, transport, firstSequence: wrong }),
+    /^TypeError: firstSequence must be a bigint/,
+  )
+  const body = { message: 'body must be a Uint8Array or a string, got object' }
+  await assert.rejects(bus.publish(KEYS.agentB.fingerprint, 'x', wrong), body)
+  await assert.rejects(bus.request(KEYS.agentB.fingerprint, 'x', wrong), body)
 })

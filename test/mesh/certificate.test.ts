@@ -88,6 +88,7 @@ test('the other spelling of a variant without a value is read, and written as us
     { ...caveats, exec: { some: [] } },
     { ...caveats, exec: null },
     { ...caveats, max_calls: { at_most: -1 } },
+    { ...caveats, max_calls: { unlimited: 1 } },
     { ...caveats, max_calls: 3 },
     { ...caveats, valid_for_generation: { only: ['1'] } },
     { ...caveats, net: undefined },
@@ -220,7 +221,13 @@ test("a stranger's key is certified when it proves to be held", () => {
   )
 })
 
-test('text that UTF-8 cannot carry is refused before it is signed', () => {
+test('what is no text, or no key, is refused before it is signed', () => {
+  const wrong = JSON.parse('5')
+  assert.throws(() => Agent.issue(KEYS.user, { role: wrong }), /^TypeError: role must be a string/)
+  assert.throws(
+    () => Certificate.issue(KEYS.user, wrong, METADATA),
+    /^TypeError: agentKey must be a Uint8Array/,
+  )
   assert.throws(() => Agent.issue(KEYS.user, { role: '\ud800' }), /^TypeError: role/)
   assert.throws(
     () => Agent.issue(KEYS.user, { role: '', capabilities: ['\udc00'] }),

@@ -22,7 +22,7 @@ import { encodeBusMessage } from '../../src/mesh/bus-message.ts'
 import { ENVELOPE_FRAME_BYTES, encodeFrame, HANDSHAKE_FRAME_BYTES } from '../../src/mesh/frame.ts'
 import { FramedStream } from '../../src/mesh/framed-stream.ts'
 import { helloFrame } from '../../src/mesh/handshake.ts'
-import { defined, utf8 } from '../support.ts'
+import { defined, uncaught, utf8 } from '../support.ts'
 import { type NotedBus, notedBus, RawPeer } from './memory-peer.ts'
 import { agentOf, KEYS, METADATA } from './support.ts'
 
@@ -213,6 +213,14 @@ for (const [name, begin] of [
   })
 }
 
+test('a peer that hangs up before it has said who it is is refused', async (t) => {
+  const here = scene(t)
+  const connection = await here.raw.dial(here.bus.peer)
+  await new FramedStream(await connection.openStream()).finish()
+  await here.refusals(1)
+  assert.match(String(here.errors[0]), /^HandshakeError: .* closed the stream without a word/)
+})
+
 test('one byte at a time is no way to stay', async (t) => {
   const here = scene(t, { handshakeTimeoutMs: 100 })
   const connection = await here.raw.dial(here.bus.peer)
@@ -336,16 +344,21 @@ test('an acceptor that is not who it should be gets no envelope', async (t) => {
   }
 })
 
+test('an acceptor that hangs up without an answer gets no envelope', async (t) => {
+  const here = scene(t)
+  const to = { publicKey: KEYS.agentA.publicKey, addresses: [] }
+  const sent = assert.rejects(here.bus.publish(to, 'news', 'secret'), {
+    name: 'HandshakeError',
+    message: 'the peer closed the stream without an answer',
+  })
+  const connection = defined(await here.raw.accept())
+  await new FramedStream(defined(await connection.acceptStream())).finish()
+  await sent
+})
+
 test('what watches the refusals may throw, and the bus goes on', async (t) => {
   const network = new MemoryNetwork()
-  const caught: unknown[] = []
-  const others = process.listeners('uncaughtException')
-  process.removeAllListeners('uncaughtException')
-  process.on('uncaughtException', (error) => caught.push(error))
-  t.after(() => {
-    process.removeAllListeners('uncaughtException')
-    for (const listener of others) process.on('uncaughtException', listener)
-  })
+  const caught = uncaught(t)
   const watched = notedBus(t, network, agentOf(KEYS.agentB), {
     onRejected: () => {
       throw new Error('from the watcher')

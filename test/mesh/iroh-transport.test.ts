@@ -15,6 +15,7 @@ import {
   MeshClosedError,
   MeshTimeoutError,
   type Peer,
+  PeerClosedError,
   parsePeer,
   readKeyFile,
   TransportError,
@@ -72,12 +73,50 @@ if (skip === false && !isInside && withoutNetwork(SETUP) === false) {
     await bus.publish(other.peer, 'news', '')
   })
 
+  test('a stream ends where it was finished; what is gone is a typed error', {
+    skip,
+  }, async (t) => {
+    const [here, there] = await Promise.all([
+      IrohTransport.bind(KeyPair.generate(), { listen: LISTEN }),
+      IrohTransport.bind(KeyPair.generate(), { listen: LISTEN }),
+    ])
+    t.after(() => Promise.all([here.close(), there.close()]))
+    const dialed = here.dial(there, new AbortController().signal)
+    const [mine, theirs] = await Promise.all([dialed, there.accept()])
+    assert.ok(theirs)
+    assert.deepEqual(theirs.remoteKey, here.publicKey)
+    assert.match(theirs.remoteAddress ?? '', /^127\.0\.0\.1:\d+$/)
+
+    const large = new Uint8Array(100_000).fill(7)
+    const sending = await mine.openStream()
+    const writing = sending.write(large).then(() => sending.finish())
+    const receiving = await theirs.acceptStream()
+    const chunks: Uint8Array[] = []
+    for (let chunk = await receiving?.read(); chunk !== undefined; chunk = await receiving?.read())
+      chunks.push(chunk)
+    assert.deepEqual(new Uint8Array(Buffer.concat(chunks)), large)
+    await writing
+
+    const stream = await mine.openStream()
+    await stream.write(large.subarray(0, 1))
+    const reading = assert.rejects(stream.read(), PeerClosedError)
+    const accepting = mine.acceptStream()
+    theirs.close()
+    await reading
+    assert.equal(await accepting, undefined)
+    await assert.rejects(stream.write(large), /^PeerClosedError: the connection is gone: /)
+    await assert.rejects(mine.openStream(), PeerClosedError)
+    await stream.abandon()
+  })
+
   test('whoever does not hold the key that was dialed is not spoken to', { skip }, async (t) => {
     const { bus, peer } = await twoProcesses(t)
     const impostor = { publicKey: KeyPair.generate().publicKey, addresses: peer.addresses }
     await assert.rejects(bus.publish(impostor, 'news', ''), UnreachableError)
     const nowhere = { ...peer, addresses: ['no address'] }
     await assert.rejects(bus.publish(nowhere, 'news', ''), UnreachableError)
+    const noKey = { ...peer, publicKey: new Uint8Array(32).fill(2) }
+    await assert.rejects(bus.publish(noKey, 'news', ''), /UnreachableError: no address to dial/)
   })
 
   test('a closed end accepts and dials no more; an address that is taken is named', {

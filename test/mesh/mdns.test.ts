@@ -87,6 +87,7 @@ test('an announcement is read whatever its order and case, and completed with th
   assert.deepEqual([peer?.role, peer?.host], ['worker', 'host-a'])
   assert.deepEqual(peer?.capabilities, ['agent-store-doorbell'])
   const bare = texts.filter((text) => !/^(role|host|caps)=/.test(text))
+  assert.deepEqual(readAnnouncement(bare, 1, [])?.capabilities, [])
   const least = readAnnouncement([...bare, 'caps=,a,,b', 'flag', '=x', ''], 1, [])
   assert.deepEqual([least?.role, least?.host, least?.capabilities], ['', '', ['a', 'b']])
 })
@@ -135,6 +136,8 @@ test('agents come with their records, in any packets, and go with a goodbye', ()
     [],
   )
   assert.deepEqual(after(records, [{ ...address, ttl: 0 }]), ['1eed29b1654f 127.0.0.1:1'])
+  assert.deepEqual(after(records, [{ ...place, ttl: undefined }]), [])
+  assert.deepEqual(after(announcementRecords(A, 1, ['fe80::1'])), ['1eed29b1654f 127.0.0.1:1'])
   const moved = announcementRecords(A, 2, ['192.0.2.7'])
   assert.deepEqual(after(records, moved), ['1eed29b1654f 192.0.2.7:2'])
 })
@@ -223,6 +226,13 @@ if (isInside) {
 
     assert.ok(await others.resolve(other, AbortSignal.timeout(3_000)))
     assert.deepEqual(others.list(), [])
+    {
+      let changes = 0
+      const onChange = () => void changes++
+      await using anywhere = await MdnsPeers.open(key.fingerprint, { onChange })
+      assert.ok(await anywhere.resolve(other, AbortSignal.timeout(3_000)))
+      assert.ok(changes > 0)
+    }
 
     child.disconnect()
     await once(child, 'exit')

@@ -106,6 +106,7 @@ test('closing ends whatever waits: reads, writes, and those who accept', async (
     if (close === 'connection') here.close()
     else await ends.a.close()
     await Promise.all(failing)
+    await assert.rejects(mine.finish(), PeerClosedError)
     assert.deepEqual(await Promise.all(accepting), [undefined, undefined])
     await assert.rejects(here.openStream(), PeerClosedError)
     await assert.rejects(there.openStream(), PeerClosedError)

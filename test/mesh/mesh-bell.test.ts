@@ -93,6 +93,17 @@ test('while a peer is being told, only the newest of each log waits, and none is
   assert.deepEqual(here.heard, [])
 })
 
+test('of very many logs, a peer that is slow is told of the newest', async (t) => {
+  const network = new MemoryNetwork()
+  const there = place(t, network, agentOf(KEYS.agentB))
+  const here = place(t, network, agentOf(KEYS.agentA), { peers: [there.peer] })
+  for (let n = 0; n < 1_100; n++) here.bell.ring({ ...EVENT, stream: `s${n}` })
+  await here.bell.idle()
+  const streams = there.heard.map((event) => event?.stream)
+  assert.deepEqual([streams.length, streams[0], streams[1]], [1_025, 's0', 's76'])
+  assert.equal(streams.at(-1), 's1099')
+})
+
 test('no echo: what is heard is not told to others', async (t) => {
   const network = new MemoryNetwork()
   const third = place(t, network, agentOf(KEYS.delegateD))

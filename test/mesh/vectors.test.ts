@@ -162,6 +162,10 @@ test('bus messages: request, reply and publish', () => {
   assert.deepEqual(decodeBusMessage(made.request), { kind: 'request', topic, correlation, body })
   assert.deepEqual(decodeBusMessage(made.reply), { kind: 'reply', correlation, body })
   assert.deepEqual(decodeBusMessage(made.publish), { kind: 'publish', topic, body })
+  assert.throws(() => decodeBusMessage(utf8('{"kind":"shout","body":[]}')), {
+    code: 'MESH_BAD_BUS_MESSAGE',
+    message: /unknown kind of message/,
+  })
 })
 
 test('topic: the wire form of a doorbell, and back', () => {

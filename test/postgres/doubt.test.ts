@@ -1,7 +1,7 @@
 /** An append whose answer is lost is found out about by the next, and stored once. */
 import assert from 'node:assert/strict'
 import { after, suite, type TestContext, test } from 'node:test'
-import { ConnectionError, InDoubtError, WriterLog } from 'agent-store'
+import { ConflictError, ConnectionError, type Head, InDoubtError, WriterLog } from 'agent-store'
 import { PgBackend } from 'agent-store/postgres'
 import { emptyPlace } from './database.ts'
 import { errorOf } from './meanwhile.ts'
@@ -51,6 +51,21 @@ suite('an append in doubt', { skip: withoutServer() }, () => {
       assert.equal(WriterLog.append(db, ...LOG, 'again').seq, 2n)
       assert.equal(WriterLog.append(db, ...LOG, 'again').seq, 3n)
       assert.deepEqual(payloads(db), ['first', 'again', 'again'])
+    })
+  }
+
+  for (const kind of ['lose', 'swallow'] as const) {
+    test(`is settled by a retry that expects the same head, and no other: ${kind}`, (t) => {
+      const { db, proxy } = startPlace(t)
+      const expectedHead = WriterLog.append(db, ...LOG, 'first')
+      const again = (head: Head | null) =>
+        WriterLog.append(db, ...LOG, 'again', { expectedHead: head })
+      proxy.set({ fault: { kind }, containing: 'again' })
+      assert.throws(() => again(expectedHead), InDoubtError)
+      proxy.set({ fault: { kind: 'pass' } })
+      assert.throws(() => again(null), ConflictError)
+      assert.equal(again(expectedHead).seq, 2n)
+      assert.deepEqual(payloads(db), ['first', 'again'])
     })
   }
 

@@ -1,6 +1,5 @@
 /**
- * The operator's SQL on a real server: `AGENT_STORE_TEST_PG_URL` names a superuser's
- * connection, and `psql` is on the path. A database and roles are made and dropped again.
+ * The operator's SQL on a real server, by `psql`. A database and roles are made and dropped again.
  */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
@@ -16,11 +15,14 @@ import {
   rolesSql,
   rowLevelSecuritySql,
 } from '../../src/postgres/migrations.ts'
+import { findProgram } from './installation.ts'
+import { databaseUrl, withoutDatabase } from './server.ts'
 
-const url = process.env.AGENT_STORE_TEST_PG_URL ?? ''
+const psql = findProgram('psql')
+const skip = withoutDatabase() || (psql === undefined && 'psql is not installed')
 const schemaSql = MIGRATIONS.flatMap(({ sql }) => sql)
 
-describe('on a server', { skip: url === '' && 'AGENT_STORE_TEST_PG_URL names no server' }, () => {
+describe('on a server', { skip }, () => {
   const tag = `as_test_${process.pid}`
   // Names that break out of every quote that is not kept.
   const roles = {
@@ -41,12 +43,12 @@ describe('on a server', { skip: url === '' && 'AGENT_STORE_TEST_PG_URL names no 
 
   /** Statements as one role, each on its own, up to the first that fails. */
   function run(statements: readonly string[], role = '', db = database): Outcome {
-    const target = new URL(url)
+    const target = new URL(databaseUrl())
     target.pathname = `/${db}`
     const path = `SET search_path = ${quoteIdentifier(roles.schema)}`
     const become = role === '' ? [] : [`SET SESSION AUTHORIZATION ${quoteIdentifier(role)}`]
     const { stdout, stderr, status, error } = spawnSync(
-      'psql',
+      psql ?? '',
       ['-X', '-q', '-A', '-t', '-v', 'ON_ERROR_STOP=1', '-v', 'VERBOSITY=verbose', target.href],
       {
         encoding: 'utf8',

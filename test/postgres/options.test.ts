@@ -11,7 +11,7 @@ import { PolicyError } from 'agent-store'
 import fc from 'fast-check'
 import { describe, type Host, type PgOptions, settle } from '../../src/postgres/options.ts'
 import { redact } from '../../src/postgres/url.ts'
-import { temporaryFolder } from '../support.ts'
+import { temporaryFolder, warningCodes } from '../support.ts'
 
 /** A home without files, so that this machine's own do not count. */
 const env: NodeJS.ProcessEnv = { HOME: '/nowhere' }
@@ -265,6 +265,7 @@ test('options start a session with settings', () => {
   )
   assert.deepEqual([searchPath, applicationName], ['a,b', 'n'])
   assert.deepEqual(startup, { statement_timeout: '5s', work_mem: '1MB', 'a.b': 'x=y', e: '' })
+  assert.deepEqual(said(' ').startup, {})
   assert.equal(said('-c search_path=a,\\\\ b').searchPath, 'a, b')
   for (const wrong of ['-d 5', '-c', '-c x', 'x=y', '-B 3', '--=x']) {
     assert.match(messageOf({ url: `host=h options='${wrong}'` }), /^options must be switches/)
@@ -330,6 +331,8 @@ for (const [input, named] of [
   [{ host: ['a', 'b'], port: [1, 2, 3] }, /3 ports .* 2 hosts/],
   [{ port: 0 }, /port must be a whole number from 1 to 65535, got 0/],
   [{ port: '5432' }, /port must be/],
+  [{ port: () => 5432 }, /port must be .* got a function/],
+  [{ tls: 'x'.repeat(300) }, /got "x{200}…"/],
   [{ port: [1, 65_536], host: 'a,b' }, /got 65536/],
   [{ user: 'a\0b' }, /user must be well-formed/],
   [{ database: '\ud800' }, /database must be well-formed/],
@@ -460,6 +463,29 @@ test('a password file that others may read is not read, and a warning says so', 
     assert.match(warning.message, /ignored/)
     assert.doesNotMatch(warning.message, /zq9/)
   }
+})
+
+test('a password file that cannot be opened is ignored with a warning', async (t) => {
+  const warned = warningCodes(t)
+  const path = join(temporaryFolder(t), 'pgpass')
+  fs.symlinkSync(path, path) // round and round
+  assert.equal(passwordOf(`postgres://u@h?passfile=${path}`), undefined)
+  assert.deepEqual(await warned(), ['AGENT_STORE_PASSFILE'])
+  const missing = join(temporaryFolder(t), 'pgpass')
+  assert.equal(passwordOf(`postgres://u@h?passfile=${missing}`), undefined)
+  assert.deepEqual(await warned(), ['AGENT_STORE_PASSFILE'])
+})
+
+test('without HOME, the files are those of the user’s home', (t) => {
+  const home = temporaryFolder(t)
+  const { HOME } = process.env
+  t.after(() => {
+    if (HOME === undefined) delete process.env.HOME
+    else process.env.HOME = HOME
+  })
+  process.env.HOME = home
+  fs.writeFileSync(join(home, '.pgpass'), '*:*:*:*:mine', { mode: 0o600 })
+  assert.equal(passwordOf('postgres://u@h', {}), 'mine')
 })
 
 test('roots and the client certificate come as text, from named files, or from home', (t) => {

@@ -7,7 +7,7 @@ import { PgBackend, type PgliteOptions, ServerError } from 'agent-store/postgres
 import { type Ability, conformanceCases } from 'agent-store/testing'
 
 const pglite = await PGlite.create()
-after(() => pglite.close())
+after(() => pglite.closed || pglite.close())
 
 // One session, so there is no second connection.
 const abilities: readonly Ability[] = []
@@ -65,4 +65,19 @@ test('a large payload goes through PGlite in both directions', () => {
     0,
   )
   assert.equal(WriterLog.verify(db, 's', 'w')?.seq, 1n)
+})
+
+// The last one, as there is one PGlite for all.
+test('a PGlite that is closed under its backend is an error, and is not taken again', async () => {
+  using db = PgBackend.onPglite(pglite, { durability: 'none' })
+  await pglite.close()
+  assert.throws(() => db.query('SELECT 1'), {
+    code: 'STORE_CONNECTION',
+    message: /this PGlite is closed/,
+  })
+  db.close()
+  assert.throws(() => PgBackend.onPglite(pglite, { durability: 'none' }), {
+    code: 'STORE_POLICY',
+    message: /this PGlite is not open/,
+  })
 })

@@ -12,6 +12,7 @@ import { describe, test } from 'node:test'
 import threads, { type Transferable, type WorkerOptions } from 'node:worker_threads'
 import { ConnectionError, DeadlineError, InDoubtError } from 'agent-store'
 import { PgBackend, type PgOptions } from 'agent-store/postgres'
+import { SocketPump } from '../../src/postgres/pump.ts'
 import { CELL } from '../../src/postgres/pump-source.ts'
 import { type Commission, PumpWorker } from '../../src/postgres/pump-worker.ts'
 import { noise } from '../support.ts'
@@ -144,6 +145,18 @@ for (const { what, fault, options, late = false } of FAULTS) {
     assert.deepEqual(next.query('SELECT 2::bigint'), [[2n]])
   })
 }
+
+test('a transport that is closed sends no more, and has no more', { skip }, () => {
+  const { hostname: host, port } = new URL(databaseUrl())
+  const transport = SocketPump.connect({ host, port: Number(port) }, 5_000)
+  transport.onArrival(() => assert.fail('there is nothing to hear'))
+  transport.onArrival(null)
+  transport.close()
+  assert.throws(() => transport.send(Uint8Array.of(1)), /the connection is closed/)
+  assert.equal(transport.poll(), undefined)
+  transport.keepAlive(true)
+  transport.destroy()
+})
 
 test('a connection that is given up at its deadline leaves the others as they are', {
   skip,

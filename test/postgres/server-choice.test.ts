@@ -1,10 +1,13 @@
 /** Which server of several is taken, and which is refused, on real ones. */
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { suite, type TestContext, test } from 'node:test'
 import { WriterLog } from 'agent-store'
 import { PgBackend } from 'agent-store/postgres'
+import { MAIN } from '../cli/command-line.ts'
 import { optionsFor } from './failover.ts'
 import { freshPort } from './guard.ts'
+import { waitUntil } from './process-table.ts'
 import { type Server, type ServerOptions, startServer, withoutServer } from './server.ts'
 import { startStandby } from './standby.ts'
 
@@ -41,6 +44,15 @@ suite('of several hosts', { skip: withoutServer() }, () => {
     using any = PgBackend.connect(urlOf(ports, primary, '?target_session_attrs=any'))
     assert.match(any.server, new RegExp(`:${standby.port}/`))
     assert.throws(() => any.exec('CREATE TABLE t (n INT)'), { driverCode: '25006' })
+    assert.throws(() => any.listen('news', { notification: () => {} }), { driverCode: '25006' })
+    waitUntil('the standby has the log', () => WriterLog.head(any, 's', 'w')?.seq === 2n)
+    const { status, stdout, stderr } = spawnSync(
+      process.execPath,
+      [MAIN, 'info', urlOf([standby.port], primary, '?target_session_attrs=any'), '--json'],
+      { encoding: 'utf8' },
+    )
+    assert.equal(status, 0, stderr)
+    assert.equal(JSON.parse(stdout).role, 'standby')
 
     primary.stop()
     assert.throws(() => PgBackend.connect(urlOf(ports, primary)), {

@@ -8,6 +8,24 @@ import { startImpostor } from './impostor.ts'
 import { errorOf, timeOf } from './meanwhile.ts'
 import { type Server, startServer, withoutServer } from './server.ts'
 
+/** A message of the protocol, as a server sends it. */
+function message(type: string, body: string): string {
+  return `${type}${int32(4 + body.length)}${body}`
+}
+
+function int32(value: number): string {
+  const bytes = Buffer.alloc(4)
+  bytes.writeInt32BE(value)
+  return bytes.toString('latin1')
+}
+
+/** What a server asks of a client that wants in; 0 is nothing more. */
+function asks(kind: number, more = ''): string {
+  return message('R', int32(kind) + more)
+}
+
+const SCRAM = asks(10, 'SCRAM-SHA-256\0\0')
+
 const ADDRESS = 'SELECT host(inet_client_addr()), current_user, current_database()'
 
 describe('a server', { skip: withoutServer() }, () => {
@@ -16,7 +34,13 @@ describe('a server', { skip: withoutServer() }, () => {
     server = startServer({
       fsync: false,
       settings: ["listen_addresses = '127.0.0.1, ::1'"],
-      hba: ['host all all ::1/128 scram-sha-256'],
+      hba: [
+        'host all all ::1/128 scram-sha-256',
+        'host all trusted 127.0.0.1/32 trust',
+        'host all hashed 127.0.0.1/32 md5',
+        'host all plain 127.0.0.1/32 password',
+        'local all plain password',
+      ],
     })
   })
   after(() => server[Symbol.dispose]())
@@ -63,7 +87,43 @@ describe('a server', { skip: withoutServer() }, () => {
     }
   })
 
+  test('lets a role in by what it asks for, and is shown no password in the clear', () => {
+    using admin = PgBackend.connect(server.url())
+    admin.exec("SET password_encryption = 'md5'")
+    for (const role of ['trusted', 'hashed', 'plain']) {
+      admin.exec(`CREATE ROLE ${role} LOGIN PASSWORD 'pencil'`)
+    }
+    for (const username of ['trusted', 'hashed']) {
+      using db = PgBackend.connect(url((to) => Object.assign(to, { username, password: 'pencil' })))
+      assert.deepEqual(db.query('SELECT current_user'), [[username]])
+    }
+    const plain = { username: 'plain', password: 'pencil' }
+    assert.match(refusal(url((to) => Object.assign(to, plain))).message, /in clear text/)
+    const { folder: host, port } = server
+    using db = PgBackend.connect({
+      ...{ host, port, user: 'plain', password: 'pencil', database: 'postgres' },
+    })
+    assert.deepEqual(db.query('SELECT current_user'), [['plain']])
+  })
+
+  test('that asks for a password where there is none says where to say it', () => {
+    const passfile = '/nowhere/pgpass'
+    for (const password of ['', () => '']) {
+      const { user, port } = server
+      const error = refusal({
+        ...{ url: `host=127.0.0.1 passfile=${passfile}`, user, port, password },
+      })
+      assert.equal(error.driverCode, '28P01')
+      assert.match(
+        error.message,
+        /asks "\w+" for a password, and there is none: give it in the URL/,
+      )
+    }
+  })
+
   test('that is not there is an error at once', () => {
+    const anywhere = url((to) => Object.assign(to, { hostname: 'localhost', port: '1' }))
+    assert.match(refusal({ url: anywhere, tls: 'disable' }).message, /ECONNREFUSED/)
     const nowhere = url((to) => Object.assign(to, { port: '1' }))
     const socket = { host: '/nowhere', user: 'u', database: 'd' }
     for (const [options, driverCode] of [
@@ -83,6 +143,29 @@ describe('a server', { skip: withoutServer() }, () => {
   for (const { what, answer, andEnds = false, says } of [
     { what: 'is none', answer: 'HTTP/1.1 400 Bad Request\r\n\r\n', says: /"H" claims/ },
     { what: 'hangs up', answer: '', andEnds: true, says: /closed/ },
+    { what: 'gives no reason', answer: message('E', '\0'), says: /the server gave no reason/ },
+    {
+      what: 'asks for Kerberos',
+      answer: asks(7),
+      says: /authentication of kind 7; there are SCRAM/,
+    },
+    { what: 'has another SCRAM', answer: asks(10, 'SCRAM-9\0\0'), says: /SCRAM-9/ },
+    { what: 'asks anew amid SCRAM', answer: SCRAM, says: /sent R 10 in the midst of SCRAM/ },
+    {
+      what: 'leaves SCRAM',
+      answer: SCRAM + message('Z', 'I'),
+      says: /sent Z undefined in the midst of SCRAM/,
+    },
+    {
+      what: 'sends rows unasked',
+      answer: asks(0) + message('D', '\0\0'),
+      says: /sent "D" where it has no place/,
+    },
+    {
+      what: 'is in no known state',
+      answer: asks(0) + message('Z', 'X'),
+      says: /sent "Z X" where it has no place/,
+    },
   ]) {
     test(`that ${what} is a typed error`, async (t) => {
       const port = String(await startImpostor(t, { answer, andEnds }))

@@ -72,6 +72,26 @@ test('a policy names the variable that has the URL, and its knobs reach the sess
   ])
 })
 
+test('a policy whose variable is not set goes by those of libpq', { skip }, (t) => {
+  const { hostname, port, username, password, pathname } = new URL(databaseUrl())
+  const said = {
+    PGHOST: hostname,
+    PGPORT: port,
+    PGUSER: username,
+    PGPASSWORD: password,
+    PGDATABASE: pathname.slice(1),
+  }
+  t.after(() => {
+    for (const name of Object.keys(said)) delete process.env[name]
+  })
+  Object.assign(process.env, said)
+  const policy = { backend: 'postgres', urlVariable: 'AGENT_STORE_TEST_NOT_SET' } as const
+  using db = openStore(StorePolicy.from({ ...policy, connectTimeoutMs: 5_000 }))
+  assert.deepEqual(db.query('SELECT current_user, current_database()'), [
+    [said.PGUSER, said.PGDATABASE],
+  ])
+})
+
 test('a policy for SQLite opens its file, and anything else is refused', (t) => {
   using db = openStore(StorePolicy.from(), temporaryFile(t))
   assert.ok(db instanceof SqliteBackend)
@@ -114,6 +134,15 @@ test('migrate lays down what it says, once, and prints it for a review', { skip 
     ok(['migrate', url, '--print', '--append-only']),
     /CREATE TABLE IF NOT EXISTS _agent_store_log/,
   )
+  const all = ['--roles', '--schema', 'fleet', '--row-level-security', '--partitions', '4']
+  const sql = ok(['migrate', url, '--print', ...all])
+  assert.match(sql, /^-- partitions\n(.*\n)+-- step 1, .*\n(.*\n)+-- roles\n/)
+  assert.match(sql, /GRANT USAGE, CREATE ON SCHEMA "fleet" TO /)
+  assert.match(sql, /\n-- row-level security\n(.*\n)+ +CREATE POLICY/)
+  assert.doesNotMatch(sql, /append-only/)
+  const few = cli(['migrate', url, '--partitions', '1'])
+  assert.equal(few.status, 2)
+  assert.match(few.err, /partitions must be an integer from 2 to 1024, got 1/)
   for (let i = 0; i < 2; i++)
     assert.match(ok(['migrate', url, '--append-only']), /done: append-only/)
   ok(['append', url, 's', 'w', 'kept'])
@@ -142,13 +171,12 @@ test('what cannot be is said in a line, without the password', { skip }, (t) => 
 })
 
 test('the demo runs on a server', { skip }, () => {
+  const url = databaseUrl()
   const out = ok([
     'demo',
     '--on',
-    databaseUrl(),
+    `${url}${url.includes('?') ? '&' : '?'}connect_timeout=10`,
     '--brief',
-    '--turns',
-    join(main, '../../../data/agent-turns.jsonl'),
   ])
   assert.match(out, /\d+ appends were acknowledged before it died, \d+ are in the store, 0 lost/)
   assert.match(out, /caught: chain broken on stream "demo:doomed" writer "doomed" at seq 7/)

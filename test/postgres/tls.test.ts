@@ -3,10 +3,12 @@
  * clear instead.
  */
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import fs from 'node:fs'
 import { after, before, describe, type TestContext, test } from 'node:test'
-import { ConnectionError } from 'agent-store'
+import { ConnectionError, WriterLog } from 'agent-store'
 import { PgBackend, type PgOptions } from 'agent-store/postgres'
+import { MAIN } from '../cli/command-line.ts'
 import { defined, temporaryFolder } from '../support.ts'
 import { type Certificates, makeCertificates, withoutOpenssl } from './certificates.ts'
 import { startImpostor } from './impostor.ts'
@@ -67,6 +69,16 @@ describe('TLS', { skip: withoutServer() || withoutOpenssl() }, () => {
     const file = `${named} sslmode=verify-full sslrootcert=${certificates.authority}`
     assert.match(String(protocolOf({ url: file, password })), /^TLSv1\.[23]$/)
     assert.equal(protocolOf({ url: server.url() }), null)
+  })
+
+  test('is shown by the command line', () => {
+    using db = PgBackend.connect(options)
+    WriterLog.ensureSchema(db)
+    const url = new URL(server.url())
+    url.searchParams.set('sslmode', 'verify-full')
+    url.searchParams.set('sslrootcert', certificates.authority)
+    const info = spawnSync(process.execPath, [MAIN, 'info', url.href], { encoding: 'utf8' })
+    assert.match(info.stdout, /^TLS +on$/m, info.stderr)
   })
 
   test('20 MiB go through it and come back', () => {

@@ -144,6 +144,14 @@ describe('values and statements of a server', { skip: withoutDatabase() }, () =>
     assert.equal(db.exec('-- nothing'), 0)
   })
 
+  test('closing inside a transaction is refused, and it goes on', () => {
+    db.transaction(() => {
+      assert.throws(() => db.close(), /close\(\) must be called outside of transaction\(\)/)
+      assert.equal(one('SELECT 1::bigint'), 1n)
+    })
+    assert.equal(one('SELECT 2::bigint'), 2n)
+  })
+
   test('COPY is refused without harm', () => {
     for (const sql of [
       'COPY t FROM STDIN',
@@ -244,6 +252,21 @@ describe('values and statements of a server', { skip: withoutDatabase() }, () =>
         db.exec('ALTER TABLE t ALTER a TYPE float8')
         own.ahead(sql, [1n])
         assert.deepEqual(own.query(sql, [1n]), [[1]])
+      })
+
+      test('a read that was sent ahead is taken for the same parameters alone', () => {
+        const sql = 'SELECT ?'
+        const bytes = (...some: number[]) => [Uint8Array.from(some)]
+        for (const [ahead, asked] of [
+          [bytes(1, 2), bytes(1, 2)],
+          [bytes(1, 2), bytes(1, 3)],
+          [bytes(1, 2), ['\\x0102']],
+          [['a'], ['b']],
+        ] as const) {
+          own.ahead(sql, ahead)
+          assert.deepEqual(own.query(sql, asked), [asked])
+        }
+        assert.throws(() => own.ahead('INSERT INTO t (a) VALUES (1)', []), /sql must only read/)
       })
 
       test('a write whose result has changed is run once, whatever becomes of it', () => {
