@@ -287,6 +287,9 @@ try {
     if (values.url !== undefined) onServer(values.url, size)
     else if (!('missing' in installation)) {
       using server = startServer({ installation, fsync: false })
+      // As one is set up that has some memory to itself.
+      server.configure("shared_buffers = '1GB'", "maintenance_work_mem = '512MB'")
+      server.restart()
       onServer(server.url(), size)
     }
   }

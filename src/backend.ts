@@ -98,6 +98,12 @@ export interface Backend extends Disposable {
     onLost: (reason: StoreError) => void,
   ): (() => void) | undefined
 
+  /**
+   * For a backend that gives an answer up after a while: run `work`, in which one may take as
+   * long as it takes. For statements that are long by nature, such as laying an index.
+   */
+  patiently?<T>(work: () => T): T
+
   /** Give back what the backend holds. Closing again does nothing. */
   close(): void
 }

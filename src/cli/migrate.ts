@@ -63,10 +63,12 @@ export const migrate: Command = {
     }
     using db = PgBackend.connect(store)
     const parts = partsFor(named ?? String(db.query('SELECT current_schema()')[0]?.[0]))
-    db.transaction(() => {
+    const migrate = () => {
       db.query(MIGRATION_LOCK_SQL)
       for (const statement of parts.flatMap(([, sql]) => sql)) db.query(statement)
-    })
+    }
+    // Validating reads the whole log.
+    db.patiently(() => db.transaction(migrate))
     for (const [name] of parts) out.line(`done: ${name}`)
   },
 }

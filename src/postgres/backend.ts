@@ -221,6 +221,14 @@ export class PgBackend implements Backend {
     this.#session.usable().keepAlive(on)
   }
 
+  /**
+   * Run `work`, in which the server may take longer for an answer than `deadlineMs`. A server that
+   * is gone is then noticed by TCP alone, which may take some minutes.
+   */
+  patiently<T>(work: () => T): T {
+    return this.#session.usable().patiently(work)
+  }
+
   /** @throws TypeError inside a transaction or snapshot. */
   close(): void {
     if (this.#session.isClosed) return

@@ -163,6 +163,11 @@ export class PgConnection {
     this.#wire.onNews(listener)
   }
 
+  /** See {@link Wire.patiently}. */
+  patiently<T>(work: () => T): T {
+    return this.#wire.patiently(work)
+  }
+
   keepAlive(on: boolean): void {
     this.#wire.keepAlive(on)
   }

@@ -68,6 +68,17 @@ export class Wire {
     this.#isOpen = true
   }
 
+  /** Do `work`, in which no wait is too long. */
+  patiently<T>(work: () => T): T {
+    const deadlineMs = this.#deadlineMs
+    this.#deadlineMs = Number.POSITIVE_INFINITY
+    try {
+      return work()
+    } finally {
+      this.#deadlineMs = deadlineMs
+    }
+  }
+
   /** Do `work`; whatever is thrown in it makes the wire useless. */
   guard(work: () => void): void {
     if (this.#lost !== undefined) throw this.#lost

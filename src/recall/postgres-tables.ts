@@ -168,6 +168,12 @@ export class PostgresTables implements IndexTables {
    * wait with their writing.
    */
   optimize(): void {
+    const work = () => this.#optimize()
+    if (this.#db.patiently === undefined) work()
+    else this.#db.patiently(work)
+  }
+
+  #optimize(): void {
     const name = this.#name
     this.#db.query(`SELECT gin_clean_pending_list('${name}_words')`)
     this.#db.exec(`ANALYZE ${name}_entry`)

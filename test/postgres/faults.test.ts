@@ -155,6 +155,21 @@ for (const { call, prepare, work, type } of [
   })
 }
 
+test('what takes long by nature is waited for patiently, and only that', { skip }, (t) => {
+  const db = withTable(connect(t, running(), { deadlineMs: 300 }))
+  const slow = () => db.query('SELECT 1 FROM pg_sleep(0.7)')
+  assert.deepEqual(db.patiently(slow), [[1n]])
+  const inTransaction = () =>
+    db.transaction(() => {
+      slow()
+      return db.exec('INSERT INTO n VALUES (1)')
+    })
+  assert.equal(db.patiently(inTransaction), 1)
+  assert.throws(() => db.patiently(() => db.query('SELECT 1 / 0')), { code: 'STORE_BACKEND' })
+  assert.throws(slow, { code: 'STORE_DEADLINE' })
+  assert.throws(() => db.patiently(slow), { code: 'STORE_CONNECTION' })
+})
+
 test('a session that was ended while idle says why, and nothing was sent', { skip }, (t) => {
   const server = running()
   const db = withTable(connect(t, server))
