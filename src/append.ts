@@ -118,9 +118,10 @@ export function appendEntries(db: Backend, append: Append): Entry[] {
 function appendAlone(db: Backend, append: Append): Entry[] {
   const { stream, writer, payloads, expected } = append
   const guess = expected === undefined ? guessHead(db, stream, writer) : expected
-  if (payloads.length === 1 && guess && guess.seq < MAX_INT64) {
-    const attempt = attemptBehind(guess, append)
-    if (insertBehind(db, attempt)) return attempt.entries
+  const [payload] = payloads
+  if (payloads.length === 1 && payload && guess && guess.seq < MAX_INT64) {
+    const entry = entryBehind(guess, stream, writer, payload)
+    if (insertEntry(db, entry, guess)) return [entry]
   }
   return db.transaction(() => {
     const head = readHead(db, append)
@@ -173,6 +174,12 @@ function appendAnew(db: Backend, append: Append): Entry[] {
   })
 }
 
+/** @returns whether `head` was the head, so that the entry is stored. */
+function insertEntry(db: Backend, entry: Entry, head: Head): boolean {
+  const { sql, toParams } = INSERT_AFTER[db.dialect]
+  return db.exec(sql, toParams(entry, head)) === 1
+}
+
 /** Insert, and remember what was sent when the answer is lost. */
 function tryInsert(db: Backend, attempt: Attempt): boolean {
   try {
@@ -185,11 +192,11 @@ function tryInsert(db: Backend, attempt: Attempt): boolean {
 
 /** @returns whether `head` was the head, so that the entries are stored: all of them or none. */
 function insertBehind(db: Backend, { head, entries, stream, writer }: Attempt): boolean {
-  const after = INSERT_AFTER[db.dialect]
   const [only] = entries
   if (head !== null && only !== undefined && entries.length === 1) {
-    return db.exec(after.sql, after.toParams(only, head)) === 1
+    return insertEntry(db, only, head)
   }
+  const after = INSERT_AFTER[db.dialect]
   const rows = entries.map((entry, i) => {
     const previous = i === 0 ? head : entries[i - 1]
     return previous ? after.toParams(entry, previous) : [...toRow(entry), stream, writer]
@@ -259,19 +266,27 @@ function attemptBehindHead(db: Backend, append: Append): Attempt {
 function attemptBehind(head: Head | null, { stream, writer, payloads }: Append): Attempt {
   let previous = head
   const entries = payloads.map((payload) => {
-    const seq = (previous?.seq ?? 0n) + 1n
-    if (seq > MAX_INT64) {
-      throw new BackendError(
-        `stream ${quote(stream)} writer ${quote(writer)} is full at seq ${MAX_INT64}`,
-      )
-    }
-    const prevHash = previous === null ? null : previous.contentHash.slice()
-    const contentHash = chainHash(prevHash, payload)
-    const entry = { stream, writer, seq, prevHash, contentHash, payload }
+    const entry = entryBehind(previous, stream, writer, payload)
     previous = entry
     return entry
   })
   return { stream, writer, head, entries }
+}
+
+function entryBehind(
+  head: Head | null,
+  stream: string,
+  writer: string,
+  payload: Uint8Array,
+): Entry {
+  const seq = head === null ? 1n : head.seq + 1n
+  if (seq > MAX_INT64) {
+    throw new BackendError(
+      `stream ${quote(stream)} writer ${quote(writer)} is full at seq ${MAX_INT64}`,
+    )
+  }
+  const prevHash = head === null ? null : head.contentHash.slice()
+  return { stream, writer, seq, prevHash, contentHash: chainHash(prevHash, payload), payload }
 }
 
 function toRow({

@@ -51,9 +51,10 @@ const SQL: Readonly<Record<Dialect, NamesSql>> = {
 /** See `WriterLog.writers`. */
 export function writersOf(db: Backend, stream: string): string[] {
   checkText('stream', stream)
-  return db
-    .query(SQL[db.dialect].writers, [stream, stream])
-    .map(([name, type]) => toName(name, type))
+  // Row by row: ten thousand rows at once are 14 MB.
+  return Array.from(db.iterate(SQL[db.dialect].writers, [stream, stream]), ([name, type]) =>
+    toName(name, type),
+  )
 }
 
 /** See `WriterLog.streams`. */
