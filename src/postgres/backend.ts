@@ -248,16 +248,18 @@ export class PgBackend implements Backend {
     const own = session.isIdle
     const restrict = !this.#readOnly
     if (own) session.control('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY')
-    else if (restrict) {
-      // A transaction cannot become writable again, but a savepoint can be gone back to.
-      session.control('SAVEPOINT _agent_store_snapshot; SET TRANSACTION READ ONLY')
+    else {
+      // A transaction cannot become writable again, but a savepoint can be gone back to; so are
+      // settings that were made for this snapshot alone.
+      const readOnly = restrict ? '; SET TRANSACTION READ ONLY' : ''
+      session.control(`SAVEPOINT _agent_store_snapshot${readOnly}`)
     }
     this.#readOnly = true
     return () => {
       this.#readOnly = !restrict
       if (session.isIdle) return
       if (own) session.control('ROLLBACK')
-      else if (restrict) {
+      else {
         session.control('ROLLBACK TO _agent_store_snapshot; RELEASE _agent_store_snapshot')
       }
     }
