@@ -1,10 +1,11 @@
 /**
  * The nearest of many vectors, by looking at all of them: a scan of codes with 8 bits a
- * component, which are kept in memory, and from which the caller picks again by the vectors
- * themselves.
+ * component, which are kept in memory. A code says what its vector's score is at least and at
+ * most; who may be among the nearest by that is given to the caller, to be compared by the
+ * vectors themselves. So none is missed, however alike they are.
  *
- * A code is a record: a header that says whose it is and how it was scaled, then the
- * components. Records are read from the database once, in packs, and kept while nobody removes
+ * A code is a record: a header that says whose it is, how it was scaled and how far it is off,
+ * then the components. Records are read from the database once, in packs, and kept while nobody removes
  * any; new ones have larger ids and are read when they are needed. Inside a transaction nothing
  * is kept, since it may be rolled back.
  *
@@ -15,8 +16,9 @@ import { createDotKernel, type DotKernel } from './dot-kernel.ts'
 import type { Distance } from './vectors.ts'
 
 /**
- * In front of the components: id (float64), seq (float64), log (uint32), scale (float32), the
- * square of the vector's length (float32), and 4 bytes that are 0. Little-endian.
+ * In front of the components: id (float64), seq (float64), log (uint32), and as float32 the scale,
+ * the square of the vector's length, and the length of what the code leaves out of it, rounded up.
+ * Little-endian.
  */
 const HEADER = 32
 const PACK = 2_048
@@ -24,6 +26,9 @@ const PACK = 2_048
 const LEVELS = 127
 const QUERY_LEVELS = 2_047
 const DEFAULT_MOST_BYTES = 512 * 1024 * 1024
+/** What a float32 is off at most, of itself; and some more for sums of float64. */
+const FLOAT32_PART = 2 ** -23
+const SLACK = 1 + 1e-6
 
 /** Which records may be found. */
 export interface CodeFilter {
@@ -31,6 +36,13 @@ export interface CodeFilter {
   readonly logs: ReadonlySet<number> | undefined
   readonly fromSeq: number
   readonly toSeq: number
+}
+
+/** A record that may be among the nearest. */
+export interface Contender {
+  readonly id: bigint
+  /** What its likeness to the query is at most. */
+  readonly most: number
 }
 
 /** The record of a vector. */
@@ -49,12 +61,14 @@ export function toCode(id: bigint, log: bigint, seq: bigint, vector: Float32Arra
   view.setUint32(16, Number(log), true)
   view.setFloat32(20, scale, true)
   view.setFloat32(24, square, true)
-  if (scale > 0) {
-    vector.forEach((component, i) => {
-      const level = Math.round(component / scale)
-      view.setInt8(HEADER + i, Math.max(-LEVELS, Math.min(LEVELS, level)))
-    })
-  }
+  let missing = 0
+  vector.forEach((component, i) => {
+    const level = scale > 0 ? Math.round(component / scale) : 0
+    const kept = Math.max(-LEVELS, Math.min(LEVELS, level))
+    view.setInt8(HEADER + i, kept)
+    missing += (component - kept * scale) ** 2
+  })
+  view.setFloat32(28, Math.sqrt(missing) * SLACK, true)
   return record
 }
 
@@ -94,7 +108,7 @@ export class CodeScan {
   }
 
   /**
-   * Ids of the `depth` records that are most like `query` by their codes, best first.
+   * The records that may be among the `depth` most like `query`, those that may be it most first.
    * @param epoch Another one than before says that records were removed.
    * @param isLasting Whether what is read now will still be true afterwards.
    */
@@ -104,35 +118,40 @@ export class CodeScan {
     depth: number,
     epoch: bigint,
     isLasting: boolean,
-  ): bigint[] {
+  ): Contender[] {
     const before = { kept: this.#kept, lastId: this.#lastId, epoch: this.#epoch }
     if (epoch !== this.#epoch) this.#forget(epoch)
     this.#kernel ??= createDotKernel()
     const kernel = this.#kernel
-    const best = new Best(depth)
-    const unit = this.#setQuery(kernel, query)
+    const best = new Contenders(depth)
+    const asked = this.#setQuery(kernel, query)
     const look = (from: number, count: number) => {
-      this.#look(kernel, from, count, unit, filter, best)
+      this.#look(kernel, from, count, asked, filter, best)
     }
-    look(0, this.#kept)
-    for (const pack of this.#packs(this.#lastId)) {
-      const count = pack.length / this.#stride
-      kernel.reserve(this.#stride * (this.#kept + count))
-      kernel.records.set(pack, this.#stride * this.#kept)
-      look(this.#kept, count)
-      if (this.#kept + count <= this.#mostKept) {
+    try {
+      look(0, this.#kept)
+      let isFull = false
+      for (const pack of this.#packs(this.#lastId)) {
+        const count = pack.length / this.#stride
+        kernel.reserve(this.#stride * (this.#kept + count))
+        kernel.records.set(pack, this.#stride * this.#kept)
+        look(this.#kept, count)
+        // None behind one that is left out: they are found again by their ids, from the last on.
+        isFull ||= this.#kept + count > this.#mostKept
+        if (isFull) continue
         this.#kept += count
         this.#lastId = idOf(pack, pack.length - this.#stride)
       }
-    }
-    if (!isLasting) {
+    } finally {
       // A transaction's own records lie behind the kept ones; those of another epoch, over them.
-      if (before.epoch === epoch) {
+      if (!isLasting && before.epoch === epoch) {
         this.#kept = before.kept
         this.#lastId = before.lastId
-      } else this.#forget(undefined)
+      } else if (!isLasting) this.#forget(undefined)
     }
-    return best.ids()
+    const likenessOf = (score: number) =>
+      this.#distance === 'l2' ? -Math.sqrt(Math.max(0, asked.square - score)) : score
+    return best.all().map(({ id, most }) => ({ id: BigInt(id), most: likenessOf(most) }))
   }
 
   #forget(epoch: bigint | undefined): void {
@@ -141,27 +160,30 @@ export class CodeScan {
     this.#lastId = 0
   }
 
-  /** @returns what one unit of a score is worth, before the scale of its record. */
-  #setQuery(kernel: DotKernel, query: Float32Array): number {
+  #setQuery(kernel: DotKernel, query: Float32Array): Asked {
     let most = 0
     for (const component of query) most = Math.max(most, Math.abs(component))
+    const unit = most / QUERY_LEVELS
     const levels = new Int16Array(this.#components)
-    if (most > 0) {
-      query.forEach((component, i) => {
-        levels[i] = Math.round((component / most) * QUERY_LEVELS)
-      })
-    }
+    let [square, codedSquare, missing] = [0, 0, 0]
+    query.forEach((component, i) => {
+      const level = unit > 0 ? Math.round(component / unit) : 0
+      levels[i] = level
+      square += component * component
+      codedSquare += (level * unit) ** 2
+      missing += (component - level * unit) ** 2
+    })
     kernel.setQuery(levels)
-    return most / QUERY_LEVELS
+    return { unit, square, length: Math.sqrt(codedSquare), missing: Math.sqrt(missing) }
   }
 
   #look(
     kernel: DotKernel,
     first: number,
     count: number,
-    unit: number,
+    asked: Asked,
     filter: CodeFilter,
-    best: Best,
+    best: Contenders,
   ): void {
     const { buffer, byteOffset } = kernel.records
     const floats = new Float32Array(buffer, byteOffset)
@@ -175,13 +197,22 @@ export class CodeScan {
       const scores = kernel.scan(start, now, this.#stride, HEADER)
       for (let i = 0; i < now; i++) {
         const at = (start + i * this.#stride) / 4
-        let score = (scores[i] ?? 0) * unit * (floats[at + 5] ?? 0)
-        if (isL2) score = 2 * score - (floats[at + 6] ?? 0)
-        if (score < best.least) continue
+        const square = floats[at + 6] ?? 0
+        // The product of two vectors, each a code and what is missing, is that of the codes and
+        // at most the products of the lengths of the others.
+        let score = (scores[i] ?? 0) * asked.unit * (floats[at + 5] ?? 0)
+        let off =
+          (asked.length * (floats[at + 7] ?? 0) + asked.missing * Math.sqrt(square)) * SLACK +
+          Math.abs(score) * FLOAT32_PART
+        if (isL2) {
+          score = 2 * score - square
+          off = 2 * off + square * FLOAT32_PART
+        }
+        if (score + off < best.threshold) continue
         if (logs !== undefined && !logs.has(words[at + 4] ?? 0)) continue
         const seq = doubles[at / 2 + 1] ?? 0
         if (seq < fromSeq || seq > toSeq) continue
-        best.add(score, doubles[at / 2] ?? 0)
+        best.add(score - off, score + off, doubles[at / 2] ?? 0)
       }
     }
   }
@@ -223,32 +254,45 @@ function idOf(bytes: Uint8Array, at: number): number {
   return new DataView(bytes.buffer, bytes.byteOffset + at, 8).getFloat64(0, true)
 }
 
-/** The best of what is added, so many as are wanted; ties go to the smaller id. */
-class Best {
+/** A query, as it was coded. */
+interface Asked {
+  /** What one unit of a score is worth, before the scale of its record. */
+  readonly unit: number
+  /** The square of its length. */
+  readonly square: number
+  /** The lengths of its code, and of what that leaves out. */
+  readonly length: number
+  readonly missing: number
+}
+
+/** What may be among the `depth` best of what is added. */
+class Contenders {
   readonly #depth: number
-  #found: { score: number; id: number }[] = []
-  /** What scores less is not among them. */
-  least = Number.NEGATIVE_INFINITY
+  #list: { readonly least: number; readonly most: number; readonly id: number }[] = []
+  #cutAt: number
+  /** What scores less at most is not among them: so many score more at least. */
+  threshold = Number.NEGATIVE_INFINITY
 
   constructor(depth: number) {
     this.#depth = depth
+    this.#cutAt = 4 * depth + 64
   }
 
-  add(score: number, id: number): void {
-    this.#found.push({ score, id })
-    if (this.#found.length >= 4 * this.#depth + 64) this.#cut()
+  add(least: number, most: number, id: number): void {
+    this.#list.push({ least, most, id })
+    if (this.#list.length >= this.#cutAt) this.#cut()
   }
 
-  ids(): bigint[] {
+  all(): readonly { readonly most: number; readonly id: number }[] {
     this.#cut()
-    return this.#found.map(({ id }) => BigInt(id))
+    return this.#list.sort((a, b) => b.most - a.most || a.id - b.id)
   }
 
   #cut(): void {
-    this.#found.sort((a, b) => b.score - a.score || a.id - b.id)
-    if (this.#found.length > this.#depth) {
-      this.#found.length = this.#depth
-      this.least = this.#found.at(-1)?.score ?? this.least
-    }
+    if (this.#list.length <= this.#depth) return
+    const least = Float64Array.from(this.#list, (each) => each.least).sort()
+    this.threshold = Math.max(this.threshold, least.at(-this.#depth) ?? this.threshold)
+    this.#list = this.#list.filter(({ most }) => most >= this.threshold)
+    this.#cutAt = Math.max(4 * this.#depth + 64, 2 * this.#list.length)
   }
 }

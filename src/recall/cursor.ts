@@ -26,7 +26,7 @@ export interface IndexedLog {
 /** Which logs are looked at for entries that are pending; all where nothing is said. */
 export interface PendingSelection {
   readonly stream?: string
-  /** All streams whose name starts with this. */
+  /** All streams whose name starts with this; not together with `stream`. */
   readonly prefix?: string
   readonly writer?: string
 }
@@ -67,20 +67,42 @@ export class IndexCursor {
    * @throws IndexCursorError when a log is not the one that was indexed.
    */
   *pending({ stream, prefix, writer }: PendingSelection): Generator<Entry> {
-    const known = new Map(this.heads().map((head) => [keyOf(head), head]))
+    if (stream !== undefined && prefix !== undefined) {
+      throw new TypeError(`stream and prefix exclude each other, got ${quote(prefix)} as well`)
+    }
+    const known = new Map<string, LogHead>()
+    for (const head of this.heads()) {
+      if (stream !== undefined && head.stream !== stream) continue
+      if (writer !== undefined && head.writer !== writer) continue
+      if (head.stream.startsWith(prefix ?? '')) known.set(keyOf(head), head)
+    }
     const streams =
-      stream === undefined
-        ? WriterLog.streams(this.#db, prefix === undefined ? {} : { prefix })
-        : [stream]
+      stream === undefined ? WriterLog.streams(this.#db, { prefix: prefix ?? '' }) : [stream]
     for (const each of streams) {
       for (const head of WriterLog.heads(this.#db, each)) {
         if (writer !== undefined && head.writer !== writer) continue
         const seen = known.get(keyOf(head))
+        known.delete(keyOf(head))
         if (seen !== undefined) this.#check(seen, head)
         if (seen?.seq === head.seq) continue
         yield* WriterLog.read(this.#db, each, head.writer, { after: seen?.seq ?? 0n })
       }
     }
+    // Behind the others, which one log that is gone does not keep from being indexed.
+    for (const gone of known.values()) this.#check(gone, undefined)
+  }
+
+  /** How many entries it has not come to yet. */
+  behind(): bigint {
+    const known = new Map(this.heads().map((head) => [keyOf(head), head.seq]))
+    let behind = 0n
+    for (const stream of WriterLog.streams(this.#db)) {
+      for (const head of WriterLog.heads(this.#db, stream)) {
+        const seen = known.get(keyOf(head)) ?? 0n
+        if (head.seq > seen) behind += head.seq - seen
+      }
+    }
+    return behind
   }
 
   /** One log, taken down where it is new, and kept from other writers until the commit. */
@@ -128,9 +150,9 @@ export class IndexCursor {
     ])
   }
 
-  #check(seen: LogHead, head: LogHead): void {
+  #check(seen: LogHead, head: LogHead | undefined): void {
     const { stream, writer, seq } = seen
-    const stored = seq === head.seq ? head : WriterLog.entry(this.#db, stream, writer, seq)
+    const stored = seq === head?.seq ? head : WriterLog.entry(this.#db, stream, writer, seq)
     if (stored === null || !areEqual(stored.contentHash, seen.contentHash)) {
       throw new IndexCursorError(this.#name, stream, writer, seq)
     }

@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { byScore } from './rows.ts'
+import { byScore, placeOf } from './rows.ts'
 import type { Candidate } from './tables.ts'
 
 const DAMPING = 60
@@ -28,7 +28,7 @@ export function fuse(
   const isFused = byText !== undefined && byVector !== undefined
   const ranked = new Map<string, Ranked>()
   byText?.forEach((candidate, i) => {
-    ranked.set(keyOf(candidate), {
+    ranked.set(placeOf(candidate), {
       ...candidate,
       score: isFused ? 1 / (DAMPING + i + 1) : candidate.score,
       textRank: i + 1,
@@ -38,8 +38,8 @@ export function fuse(
     })
   })
   byVector?.forEach((candidate, i) => {
-    const other = ranked.get(keyOf(candidate))
-    ranked.set(keyOf(candidate), {
+    const other = ranked.get(placeOf(candidate))
+    ranked.set(placeOf(candidate), {
       ...candidate,
       score: isFused ? (other?.score ?? 0) + 1 / (DAMPING + i + 1) : candidate.score,
       textRank: other?.textRank,
@@ -49,9 +49,4 @@ export function fuse(
     })
   })
   return [...ranked.values()].sort(byScore)
-}
-
-/** No name holds a NUL. */
-function keyOf({ stream, writer, seq }: Candidate): string {
-  return `${stream}\0${writer}\0${seq}`
 }

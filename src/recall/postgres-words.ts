@@ -2,15 +2,15 @@
  * Words on PostgreSQL: a `tsvector` that is made here, and asked through GIN.
  *
  * PostgreSQL has no weight for how rare a word is, and to rank an entry it reads all its words.
- * So the entries of each word are listed, the weights of the words say which entries are worth
- * reading, and those few are ranked. Words that the server's own statistics know to be common are
+ * So the entries of each word are listed, the weights of the words and the length of the entry say
+ * which are worth reading, and those few are ranked. Words that the server's own statistics know to be common are
  * not even listed, which saves time and changes no answer.
  *
  * @module
  */
 import type { Backend, Value } from '../index.ts'
 import type { PostgresFilter } from './postgres-filter.ts'
-import { type CountedWord, tellingWords } from './postings.ts'
+import { type CountedWord, tellingWords, wordsInReserve } from './postings.ts'
 import { ENTRY_COLUMNS, toCandidate } from './rows.ts'
 import type { Candidate } from './tables.ts'
 import type { AskedWord } from './words.ts'
@@ -26,8 +26,10 @@ const LEAST_READ = 120
 /** What a `tsvector` keeps. */
 const MOST_POSITION = 16_383
 const MOST_POSITIONS = 255
-/** A posting: the id of the entry, and the first half as many bytes of its hash. */
-const POSTING_BYTES = 16
+/** What the lexemes and positions of a `tsvector` may take, which is 2^20, less what aligns them. */
+const MOST_BYTES = 900_000
+/** A posting: the id of the entry, the first 8 bytes of its hash, and how many words it has. */
+const POSTING_BYTES = 20
 
 /** The best of the entries with some of the words, in the tables that begin with `name`. */
 export function byWords(
@@ -35,6 +37,7 @@ export function byWords(
   name: string,
   words: readonly AskedWord[],
   filter: PostgresFilter,
+  isAll: boolean,
   depth: number,
 ): Candidate[] {
   // Until the end of the snapshot that a search is. For a common word and a LIMIT the planner
@@ -48,18 +51,23 @@ export function byWords(
   const postings = new Map<AskedWord, Uint8Array>()
   const { total, counted } = listed(db, name, words, filter, postings)
   const telling = tellingWords(counted, MOST_POSTINGS)
-  if (telling === undefined) return []
-  const weighed = telling.words.map(({ word, entries }) => ({
-    query: toTsquery([word]),
+  const { rare, common } = telling
+  const weigh = ({ word, entries }: CountedWord): Weighed => ({
+    query: toTsquery([word], ''),
     weight: weightOf(entries, total),
     found: postings.get(word) ?? new Uint8Array(),
-  }))
+  })
+  const weighed = (rare.length > 0 ? rare : common).map(weigh)
   const read = Math.max(LEAST_READ, 2 * depth)
-  if (!telling.areCommon) return ranked(db, name, heaviest(weighed, read), weighed, depth)
-  const all = telling.words.map(({ word }) => word)
-  let ids = lastOf(db, name, toTsquery(all), filter, read)
-  if (ids.length === 0) ids = lastOf(db, name, toTsquery(all.slice(0, 1)), filter, read)
-  return ranked(db, name, ids, weighed, depth)
+  const ids = new Set(
+    rare.length > 0 ? heaviest(weighed, read) : shortest(db, name, common, ' & ', filter, read),
+  )
+  if (ids.size < depth) {
+    const others = wordsInReserve(telling, isAll)
+    for (const id of shortest(db, name, others, ' | ', filter, read)) ids.add(id)
+    if (rare.length > 0) weighed.push(...others.map(weigh))
+  }
+  return ids.size === 0 ? [] : ranked(db, name, [...ids], weighed, depth)
 }
 
 /** Count the words, and list the entries of those that are not common. */
@@ -86,9 +94,9 @@ function listed(
       FROM unnest(?::text[], ?::text[]) WITH ORDINALITY AS u (word, query, n)
         LEFT JOIN common ON common.word = u.word) AS asked
     CROSS JOIN LATERAL (
-      SELECT count(*) AS entries, string_agg(int8send(id) || substr(content_hash || int8send(0), 1, 8), ''::bytea)
+      SELECT count(*) AS entries, string_agg(int8send(id) || substr(content_hash || int8send(0), 1, 8) || int4send(size), ''::bytea)
         FILTER (WHERE ${filter.sql}) AS found
-      FROM (SELECT id, log, seq, content_hash FROM ${name}_entry
+      FROM (SELECT id, log, seq, content_hash, size FROM ${name}_entry
         WHERE words @@ asked.query::tsquery LIMIT ?) AS e) AS list
     ORDER BY asked.n`,
     [
@@ -97,7 +105,7 @@ function listed(
       most,
       // Statistics know of words, not of their beginnings.
       `{${words.map(({ word, isPrefix }) => (isPrefix ? 'NULL' : `"${word}"`)).join()}}`,
-      `{${words.map((word) => `"${toTsquery([word])}"`).join()}}`,
+      `{${words.map((word) => `"${toTsquery([word], '')}"`).join()}}`,
       ...filter.params,
       most,
     ],
@@ -116,16 +124,20 @@ interface Weighed {
   readonly found: Uint8Array
 }
 
-/** The entries that the words give the largest weights; ties by hash, which rebuilding keeps. */
+/**
+ * The entries that should rank first, by the weights of their words and by how much else they say,
+ * as `ts_rank` counts that; ties by hash, which rebuilding keeps.
+ */
 function heaviest(weighed: readonly Weighed[], most: number): bigint[] {
   const all = new Map<bigint, { id: bigint; hash: bigint; weight: number }>()
   for (const { found, weight } of weighed) {
     const view = new DataView(found.buffer, found.byteOffset, found.byteLength)
     for (let at = 0; at < found.byteLength; at += POSTING_BYTES) {
       const id = view.getBigInt64(at)
+      const share = weight / Math.log2(view.getInt32(at + 16) + 1)
       const known = all.get(id)
-      if (known === undefined) all.set(id, { id, hash: view.getBigUint64(at + 8), weight })
-      else known.weight += weight
+      if (known === undefined) all.set(id, { id, hash: view.getBigUint64(at + 8), weight: share })
+      else known.weight += share
     }
   }
   return [...all.values()]
@@ -134,22 +146,31 @@ function heaviest(weighed: readonly Weighed[], most: number): bigint[] {
     .map(({ id }) => id)
 }
 
-/** Entries that a query finds, the last ones of their logs. */
-function lastOf(
+/** Entries with all or any of the words: those that say the least else. */
+function shortest(
   db: Backend,
   name: string,
-  query: string,
+  words: readonly CountedWord[],
+  operator: string,
   filter: PostgresFilter,
   most: number,
-): Value[] {
+): bigint[] {
+  if (words.length === 0) return []
   // Here none may be left out.
   db.query("SELECT set_config('gin_fuzzy_search_limit', '0', true)")
   const rows = db.query(
     `SELECT id FROM ${name}_entry AS e WHERE words @@ ?::tsquery AND ${filter.sql}
-      ORDER BY seq DESC, content_hash LIMIT ?`,
-    [query, ...filter.params, BigInt(most)],
+      ORDER BY size, content_hash LIMIT ?`,
+    [
+      toTsquery(
+        words.map(({ word }) => word),
+        operator,
+      ),
+      ...filter.params,
+      BigInt(most),
+    ],
   )
-  return rows.flat()
+  return rows.flatMap(([id]) => (typeof id === 'bigint' ? [id] : []))
 }
 
 function ranked(
@@ -175,17 +196,28 @@ function weightOf(entries: number, total: number): number {
   return Math.log(1 + (all - entries + 0.5) / (entries + 0.5))
 }
 
-/** Words are letters and digits only, so nothing in quotes has to be escaped. */
+/**
+ * Words are letters and digits only, so nothing in quotes has to be escaped. Of an entry with more
+ * than a `tsvector` can hold, the first words count.
+ */
 export function toTsvector(words: readonly string[]): string {
   const places = new Map<string, number[]>()
-  words.forEach((word, i) => {
+  let bytes = 0
+  for (const [i, word] of words.entries()) {
     const known = places.get(word)
-    if (known === undefined) places.set(word, [Math.min(i + 1, MOST_POSITION)])
-    else if (i < MOST_POSITION && known.length < MOST_POSITIONS) known.push(i + 1)
-  })
+    if (known === undefined) {
+      // The word, a count and a place; each but the place, and both together, at an even address.
+      bytes += Buffer.byteLength(word) + 6
+      if (bytes > MOST_BYTES) break
+      places.set(word, [Math.min(i + 1, MOST_POSITION)])
+    } else if (i < MOST_POSITION && known.length < MOST_POSITIONS) {
+      bytes += 2
+      known.push(i + 1)
+    }
+  }
   return [...places].map(([word, at]) => `'${word}':${at.join()}`).join(' ')
 }
 
-function toTsquery(words: readonly AskedWord[]): string {
-  return words.map(({ word, isPrefix }) => `'${word}'${isPrefix ? ':*' : ''}`).join(' & ')
+function toTsquery(words: readonly AskedWord[], operator: string): string {
+  return words.map(({ word, isPrefix }) => `'${word}'${isPrefix ? ':*' : ''}`).join(operator)
 }

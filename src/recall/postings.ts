@@ -3,8 +3,9 @@
  *
  * A word that is in a large part of the entries costs the most and says the least. So words are
  * taken from the rarest on, as long as the entries that hold them are few; those that are left
- * out would have moved the order a little, and found nothing of worth by themselves. Where every
- * word is that common, entries with all of them are looked for.
+ * out would have moved the order a little. Where every word is that common, entries with all of
+ * them are looked for. Where that finds too little, as it may among few entries, the common words
+ * are looked for as well.
  *
  * @module
  */
@@ -16,26 +17,34 @@ export interface CountedWord {
   readonly entries: number
 }
 
-/** What to look up. */
+/** What to look up, the rarest first. */
 export interface Telling {
-  /** The rarest first. */
-  readonly words: readonly CountedWord[]
-  /** Whether each of them is common, so that an entry should have all of them. */
-  readonly areCommon: boolean
+  /** An entry should have any of these. */
+  readonly rare: readonly CountedWord[]
+  /** Where there are no others, an entry should have all of these. */
+  readonly common: readonly CountedWord[]
 }
 
 /**
  * @param counted The words of a question; each counted up to one more than `most` at least.
  * @param most Entries that are ranked, unless each of the words alone has more.
- * @returns `undefined` where no entry has any of the words.
  */
-export function tellingWords(counted: readonly CountedWord[], most: number): Telling | undefined {
+export function tellingWords(counted: readonly CountedWord[], most: number): Telling {
   const known = counted.filter(({ entries }) => entries > 0).sort((a, b) => a.entries - b.entries)
-  if (known.length === 0) return undefined
   let sum = 0
-  const words = known.filter(({ entries }) => {
+  const first = known.findIndex(({ entries }) => {
     sum += entries
-    return sum <= most
+    return sum > most
   })
-  return words.length > 0 ? { words, areCommon: false } : { words: known, areCommon: true }
+  const end = first < 0 ? known.length : first
+  return { rare: known.slice(0, end), common: known.slice(end) }
+}
+
+/**
+ * The common words of which an entry should have one, where too few were found otherwise. Among
+ * all entries the rarest of them finds enough.
+ */
+export function wordsInReserve({ rare, common }: Telling, isAll: boolean): readonly CountedWord[] {
+  const isLookedFor = rare.length === 0 && common.length === 1
+  return isLookedFor ? [] : common.slice(0, isAll ? 1 : undefined)
 }

@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { type Backend, type Entry, type LogHead, quote, WriterLog } from '../index.ts'
+import { type Backend, type Entry, type LogHead, quote } from '../index.ts'
 import { checkCount } from './checks.ts'
 import { IndexCursor, type PendingSelection } from './cursor.ts'
 import { type EntryRow, writeRows } from './entry-rows.ts'
@@ -19,6 +19,7 @@ import type { Found, IndexStatus, Question, RecallOptions } from './question.ts'
 import {
   addDefinition,
   checkDefinition,
+  checkSame,
   checkVectors,
   ensureRegistry,
   findDefinition,
@@ -27,6 +28,7 @@ import {
   indexNames,
   lockRegistry,
   newEpoch,
+  shareRegistry,
 } from './registry.ts'
 import { Selected } from './selection.ts'
 import { SqliteTables } from './sqlite-tables.ts'
@@ -53,10 +55,10 @@ const DEEPER = 4
  */
 export class RecallIndex {
   readonly #db: Backend
-  readonly #definition: Definition
-  readonly #tables: IndexTables
-  readonly #cursor: IndexCursor
   readonly #options: RecallOptions
+  #definition: Definition
+  #tables: IndexTables
+  #cursor: IndexCursor
 
   private constructor(db: Backend, definition: Definition, options: RecallOptions) {
     this.#db = db
@@ -89,10 +91,7 @@ export class RecallIndex {
       lockRegistry(db)
       const found = findDefinition(db, name)
       if (found !== undefined) {
-        if (vectors === undefined && found.vectors !== undefined) {
-          throw new IndexDefinitionError(name, 'model', undefined, found.vectors.model)
-        }
-        checkDefinition(found, vectors ?? {})
+        checkSame(found, vectors)
         return new RecallIndex(db, found, options)
       }
       const index = new RecallIndex(db, addDefinition(db, name, vectors), options)
@@ -163,6 +162,7 @@ export class RecallIndex {
    * @throws RangeError for vectors of other dimensions, not finite, or without a direction.
    * @throws IndexDefinitionError for another model's.
    * @throws IndexCursorError when the log is not the one that was indexed before.
+   * @throws UnknownIndexError when the index was dropped meanwhile.
    */
   index(
     entries: Iterable<Entry>,
@@ -191,7 +191,11 @@ export class RecallIndex {
             : toVector(`vectors[${i}]`, vector, definition.dimensions, definition.distance),
       }
     })
-    return this.#db.transaction(() => writeRows(this.#tables, this.#cursor, rows))
+    return this.#db.transaction(() => {
+      shareRegistry(this.#db)
+      this.#refresh()
+      return writeRows(this.#tables, this.#cursor, rows)
+    })
   }
 
   /**
@@ -199,11 +203,13 @@ export class RecallIndex {
    * @throws IndexCursorError when a log is not the one that was indexed.
    */
   *pending(selection: PendingSelection = {}): Generator<Entry> {
+    this.#refresh()
     yield* this.#cursor.pending(selection)
   }
 
   /** How far it has come, in each log: for `follow(db, { after: index.cursor() })`. */
   cursor(): LogHead[] {
+    this.#refresh()
     return this.#cursor.heads()
   }
 
@@ -224,6 +230,7 @@ export class RecallIndex {
     const selected = new Selected(question)
     const isLasting = !this.#db.inTransaction
     return this.#db.snapshot(() => {
+      this.#refresh()
       // Two lists are fused well only where they reach further than what is wanted of them.
       let depth = words === undefined || asked === undefined ? k + SPARE : DEEPER * (k + SPARE)
       for (;;) {
@@ -246,13 +253,9 @@ export class RecallIndex {
   /** How it stands. */
   status(): IndexStatus {
     return this.#db.snapshot(() => {
-      const { entries, vectors } = this.#tables.counts()
       const known = this.cursor()
-      let behind = 0n
-      for (const stream of WriterLog.streams(this.#db)) {
-        for (const { seq } of WriterLog.heads(this.#db, stream)) behind += seq
-      }
-      for (const { seq } of known) behind -= seq
+      const { entries, vectors } = this.#tables.counts()
+      const behind = this.#cursor.behind()
       return {
         name: this.name,
         vectors: this.vectors,
@@ -269,6 +272,7 @@ export class RecallIndex {
    * it lays the graph over the vectors that are there, for which others wait with their indexing.
    */
   optimize(): void {
+    this.#refresh()
     this.#tables.optimize()
   }
 
@@ -276,6 +280,7 @@ export class RecallIndex {
   clear(): void {
     this.#db.transaction(() => {
       lockRegistry(this.#db)
+      this.#refresh()
       this.#tables.drop()
       this.#tables.create()
       this.#db.exec('UPDATE _agent_store_recall SET epoch = ? WHERE name = ?', [
@@ -283,6 +288,20 @@ export class RecallIndex {
         this.name,
       ])
     })
+  }
+
+  /**
+   * Others may have dropped the index meanwhile, and created it again: then that is the one.
+   * @throws UnknownIndexError. @throws IndexVersionError. @throws IndexDefinitionError where it is
+   * for other vectors now.
+   */
+  #refresh(): void {
+    const found = getDefinition(this.#db, this.name)
+    checkSame(found, this.vectors)
+    if (found.id === this.#definition.id) return
+    this.#definition = found
+    this.#cursor = new IndexCursor(this.#db, found)
+    this.#tables = tablesOf(this.#db, found, this.#options)
   }
 
   #toVector(vector: VectorLike | undefined, model: string | undefined): Float32Array | undefined {

@@ -16,7 +16,7 @@ import type { Definition, VectorDefinition } from './tables.ts'
 import { DISTANCES, MOST_DIMENSIONS } from './vectors.ts'
 
 /** How the tables of an index are laid out. Another layout has another number. */
-const VERSION = 1n
+const VERSION = 2n
 
 /**
  * `epoch` changes when rows are removed; `graph` is the last row that a graph on Postgres knows.
@@ -59,6 +59,7 @@ const REGISTRY: Table = {
 
 const COLUMNS = 'name, id, version, model, dimensions, distance'
 const LOCK = "SELECT pg_advisory_xact_lock(hashtext('agent-store'), hashtext('recall'))"
+const LOCK_SHARED = LOCK.replace('lock(', 'lock_shared(')
 
 /** Create the list of indexes where it is missing. @throws SchemaError. */
 export function ensureRegistry(db: Backend): void {
@@ -68,6 +69,11 @@ export function ensureRegistry(db: Backend): void {
 /** Let nobody else create or drop an index until the transaction ends. */
 export function lockRegistry(db: Backend): void {
   if (db.dialect === 'postgres') db.query(LOCK)
+}
+
+/** Let nobody create, drop or empty an index until the transaction ends. */
+export function shareRegistry(db: Backend): void {
+  if (db.dialect === 'postgres') db.query(LOCK_SHARED)
 }
 
 /** The names of the indexes, in binary order. */
@@ -156,6 +162,14 @@ export function checkVectors(vectors: VectorDefinition | undefined): void {
   if (!DISTANCES.includes(distance)) {
     throw new RangeError(`distance must be one of ${DISTANCES.join(', ')}, got ${quote(distance)}`)
   }
+}
+
+/** @throws IndexDefinitionError where an index is for anything else than `vectors`. */
+export function checkSame(found: Definition, vectors: VectorDefinition | undefined): void {
+  if (vectors === undefined && found.vectors !== undefined) {
+    throw new IndexDefinitionError(found.name, 'model', undefined, found.vectors.model)
+  }
+  checkDefinition(found, vectors ?? {})
 }
 
 /** @throws IndexDefinitionError where an index is not what the caller takes it for. */

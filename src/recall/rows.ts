@@ -31,6 +31,22 @@ export function byScore(a: Candidate, b: Candidate): number {
   return a.seq < b.seq ? -1 : a.seq > b.seq ? 1 : 0
 }
 
+/** Names the entry of a candidate. No name of a log holds a NUL. */
+export function placeOf({ stream, writer, seq }: Candidate): string {
+  return `${stream}\0${writer}\0${seq}`
+}
+
+/** The best of both lists, each once: as the first one has it. */
+export function bestOf(
+  first: readonly Candidate[],
+  second: readonly Candidate[],
+  depth: number,
+): Candidate[] {
+  const known = new Set(first.map(placeOf))
+  const others = second.filter((candidate) => !known.has(placeOf(candidate)))
+  return [...first, ...others].sort(byScore).slice(0, depth)
+}
+
 /** The rows of one log, by seq, in the tables that begin with `name`. @throws MalformedRowError. */
 export function storedRows(
   db: Backend,

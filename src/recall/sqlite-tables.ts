@@ -7,18 +7,27 @@
  * @module
  */
 import { type Backend, MalformedRowError, type Value } from '../index.ts'
-import { CodeScan, toCode } from './code-scan.ts'
+import { CodeScan, type Contender, toCode } from './code-scan.ts'
 import { ExtensionError } from './errors.ts'
-import { tellingWords } from './postings.ts'
+import { type CountedWord, tellingWords, wordsInReserve } from './postings.ts'
 import { newEpoch } from './registry.ts'
-import { byScore, countRows, ENTRY_COLUMNS, storedRows, toCandidate } from './rows.ts'
+import { bestOf, byScore, countRows, ENTRY_COLUMNS, storedRows, toCandidate } from './rows.ts'
 import type { Selected } from './selection.ts'
-import type { Candidate, Definition, IndexTables, NewRow, StoredRow } from './tables.ts'
+import type {
+  Candidate,
+  Definition,
+  IndexTables,
+  NewRow,
+  StoredRow,
+  VectorDefinition,
+} from './tables.ts'
 import { fromFloatBytes, likeness, toFloatBytes } from './vectors.ts'
 import type { AskedWord } from './words.ts'
 
-/** Codes tell vectors apart to a thousandth or so: look at more than are wanted. */
-const SPARE = 2
+/** The first version whose FTS5 has `contentless_delete`. */
+const LEAST_VERSION = [3, 43] as const
+/** Vectors that are read from the file at a time, to be compared. */
+const MOST_COMPARED = 512
 /** Entries that are ranked for a question, unless each of its words alone has more. */
 const MOST_POSTINGS = 6_000
 /** Entries with all of the words that are ranked at most, the newest ones. */
@@ -44,10 +53,16 @@ export class SqliteTables implements IndexTables {
 
   create(): void {
     const hasWords = this.#db.query("SELECT 1 FROM pragma_module_list WHERE name = 'fts5'")
-    if (hasWords.length === 0) {
+    const version = String(this.#db.query('SELECT sqlite_version()')[0]?.[0])
+    const [first = 0, second = 0] = version.split('.').map(Number)
+    // Before, rows of a table without a copy of the text could not be removed.
+    const isOld =
+      first < LEAST_VERSION[0] || (first === LEAST_VERSION[0] && second < LEAST_VERSION[1])
+    if (hasWords.length === 0 || isOld) {
       throw new ExtensionError(
-        'this SQLite was built without FTS5; use the one built into Node (SqliteBackend.open), ' +
-          'or a driver whose SQLite has it',
+        `an index needs FTS5 of SQLite ${LEAST_VERSION.join('.')} or later, and this is ${version}` +
+          `${hasWords.length === 0 ? ' without FTS5' : ''}; use the one built into Node ` +
+          '(SqliteBackend.open), or a driver whose SQLite has it',
       )
     }
     const name = this.#name
@@ -89,6 +104,7 @@ export class SqliteTables implements IndexTables {
       this.#db.exec(`DELETE FROM ${this.#name}_text WHERE rowid = ?`, [id])
     }
     // Who keeps codes in memory has to read them anew.
+    if (!rows.some(({ hasVector }) => hasVector)) return
     this.#db.exec('UPDATE _agent_store_recall SET epoch = ? WHERE name = ?', [
       newEpoch(),
       this.#definition.name,
@@ -120,13 +136,14 @@ export class SqliteTables implements IndexTables {
     )[0]
     const counted = words.map((word, i) => ({ word, entries: Number(counts?.[i]) }))
     const telling = tellingWords(counted, MOST_POSTINGS)
-    if (telling === undefined) return []
-    const asked = telling.words.map(({ word }) => word)
-    if (!telling.areCommon) return this.#matching(matchOf(asked, ' OR '), selected, depth)
-    const withAll = this.#matching(matchOf(asked, ' AND '), selected, depth)
-    return withAll.length > 0 || asked.length === 1
-      ? withAll
-      : this.#matching(matchOf(asked.slice(0, 1), ''), selected, depth)
+    const { rare, common } = telling
+    const found =
+      rare.length > 0
+        ? this.#matching(rare, ' OR ', selected, depth)
+        : this.#matching(common, ' AND ', selected, depth)
+    if (found.length >= depth) return found
+    const others = wordsInReserve(telling, selected.isAll)
+    return bestOf(found, this.#matching(others, ' OR ', selected, depth), depth)
   }
 
   byVector(
@@ -152,22 +169,41 @@ export class SqliteTables implements IndexTables {
               )
               .map(([id]) => Number(id)),
           )
-    const ids = this.#scan.nearest(
+    const contenders = this.#scan.nearest(
       vector,
       { logs, fromSeq: Number(selected.fromSeq), toSeq: Number(selected.toSeq) },
-      SPARE * depth,
+      depth,
       typeof epoch === 'bigint' ? epoch : 0n,
       isLasting,
     )
-    const one = `SELECT ${ENTRY_COLUMNS}, v.vector FROM ${name}_vector AS v
-      JOIN ${name}_entry AS e ON e.id = v.id JOIN ${name}_log AS l ON l.id = e.log WHERE v.id = ?`
-    const candidates = ids.flatMap((id) => {
-      const row = this.#db.query(one, [id])[0]
-      const exact = fromFloatBytes(row?.[4], vectors.dimensions)
-      if (row === undefined || exact === undefined) return []
-      return toCandidate([...row.slice(0, 4), likeness(vector, exact, vectors.distance)])
-    })
-    return candidates.sort(byScore).slice(0, depth)
+    return this.#compared(vectors, vector, contenders, depth)
+  }
+
+  /** The best of the contenders by their vectors: those that may be it most are looked at first. */
+  #compared(
+    { dimensions, distance }: VectorDefinition,
+    vector: Float32Array,
+    contenders: readonly Contender[],
+    depth: number,
+  ): Candidate[] {
+    const name = this.#name
+    const sql = `SELECT ${ENTRY_COLUMNS}, v.vector FROM json_each(?) AS id
+      CROSS JOIN ${name}_vector AS v ON v.id = id.value
+      JOIN ${name}_entry AS e ON e.id = v.id JOIN ${name}_log AS l ON l.id = e.log`
+    let best: Candidate[] = []
+    for (let at = 0; at < contenders.length; ) {
+      const worst = best.length === depth ? best.at(-1)?.score : undefined
+      if (worst !== undefined && (contenders[at]?.most ?? worst) < worst) break
+      const some = contenders.slice(at, at + (at === 0 ? 2 * depth : MOST_COMPARED))
+      for (const row of this.#db.query(sql, [`[${some.map(({ id }) => id).join()}]`])) {
+        const exact = fromFloatBytes(row[4], dimensions)
+        if (exact === undefined) continue
+        best.push(toCandidate([...row.slice(0, 4), likeness(vector, exact, distance)]))
+      }
+      best = best.sort(byScore).slice(0, depth)
+      at += some.length
+    }
+    return best
   }
 
   optimize(): void {
@@ -178,8 +214,18 @@ export class SqliteTables implements IndexTables {
     return countRows(this.#db, this.#name)
   }
 
-  #matching(expression: Value, selected: Selected, depth: number): Candidate[] {
+  #matching(
+    counted: readonly CountedWord[],
+    operator: string,
+    selected: Selected,
+    depth: number,
+  ): Candidate[] {
+    if (counted.length === 0) return []
     const name = this.#name
+    const expression = matchOf(
+      counted.map(({ word }) => word),
+      operator,
+    )
     // In this order: first what the words find, then whose it is.
     const rows = this.#db.query(
       `SELECT * FROM (

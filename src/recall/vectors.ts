@@ -18,6 +18,9 @@ export const DISTANCES: readonly Distance[] = ['cosine', 'dot', 'l2']
 /** The most dimensions of an index: what pgvector's graph takes. */
 export const MOST_DIMENSIONS = 2_000
 
+/** Four times it, which the square of a distance may be, is a 32-bit float as well. */
+const MOST_SQUARE = 1e36
+
 /** A vector as a consumer has it. */
 export type VectorLike = Float32Array | Float64Array | readonly number[]
 
@@ -61,6 +64,11 @@ export function toVector(
       )
     }
     for (let i = 0; i < dimensions; i++) vector[i] = Number(value[i]) / length
+  } else if (!(sum <= MOST_SQUARE)) {
+    throw new RangeError(
+      `${argument} has length ${Math.sqrt(sum)}, and products of such go beyond 32-bit floats; ` +
+        `scale the vectors to lengths of at most ${Math.sqrt(MOST_SQUARE)}`,
+    )
   }
   return vector
 }

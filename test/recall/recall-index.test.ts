@@ -317,6 +317,126 @@ for (const place of PLACES) {
       )
     })
 
+    test('made again in another order, it gives entries that are alike in the same order', async (t) => {
+      const db = await place.open(t)
+      for (const writer of ['b', 'a']) {
+        WriterLog.appendMany(
+          db,
+          's',
+          writer,
+          Array.from({ length: 40 }, () => 'Done.'),
+        )
+      }
+      const index = RecallIndex.create(db, 'v', { vectors: VECTORS })
+      const take = (writer: string) => {
+        const entries = [...index.pending({ writer })]
+        index.index(
+          entries,
+          entries.map(() => [1, 0, 0]),
+        )
+      }
+      const ask = () => [
+        found(index, { vector: [1, 0, 0] }),
+        found(index, { text: 'done' }),
+        found(index, { text: 'done', vector: [0, 1, 0], fromSeq: 9n }),
+      ]
+      take('b')
+      take('a')
+      const before = ask()
+      assert.deepEqual(before[0]?.slice(0, 3), ['a 1', 'a 2', 'a 3'])
+      index.clear()
+      take('a')
+      take('b')
+      assert.deepEqual(ask(), before)
+    })
+
+    test('a word that is common elsewhere is found where it is asked for', async (t) => {
+      const db = await place.open(t)
+      const common = Array.from({ length: 6_100 }, (_, i) => `deploy number ${i}`)
+      WriterLog.appendMany(db, 'theirs', 'w', common)
+      WriterLog.append(db, 'theirs', 'w', 'zanzibar')
+      WriterLog.appendMany(db, 'mine', 'w', ['deploy it', 'number it', 'rest'])
+      const index = RecallIndex.create(db, 'words')
+      index.index(index.pending())
+      const stream = 'mine'
+      assert.deepEqual(found(index, { text: 'deploy', stream }), ['w 1'])
+      assert.deepEqual(found(index, { text: 'deploy zanzibar', stream }), ['w 1'])
+      const all = (text: string) => new Set(found(index, { text, stream }))
+      assert.deepEqual(all('deploy number'), new Set(['w 1', 'w 2']))
+      assert.deepEqual(all('rest deploy number'), new Set(['w 1', 'w 2', 'w 3']))
+      const everywhere = index.search({ text: 'deploy zanzibar' }).hits
+      assert.equal(everywhere.length, 10)
+      assert.equal(everywhere[0]?.seq, 6_101n)
+    })
+
+    test('the entry that says it best is found among very many that say it', async (t) => {
+      const db = await place.open(t)
+      const long = Array.from({ length: 1_000 }, (_, i) => `token ${`filler${i} `.repeat(200)}`)
+      WriterLog.appendMany(db, 's', 'w', [...long, 'token rotation token'])
+      const index = RecallIndex.create(db, 'words')
+      index.index(index.pending())
+      assert.deepEqual(found(index, { text: 'token', k: 1 }), ['w 1001'])
+      assert.equal(found(index, { text: 'tokens', k: 1_000 })[0], 'w 1001')
+    })
+
+    test('an entry of very many long words holds up no other', async (t) => {
+      const db = await place.open(t)
+      const word = (i: number) => `ж${'ъ'.repeat(33)}${i}`
+      const words = Array.from({ length: 25_000 }, (_, i) => word(i))
+      WriterLog.appendMany(db, 's', 'w', [words.join(' '), 'after'])
+      const index = RecallIndex.create(db, 'words')
+      assert.equal(index.index(index.pending()), 2)
+      assert.deepEqual(found(index, { text: 'after' }), ['w 2'])
+      assert.deepEqual(found(index, { text: word(100) }), ['w 1'])
+    })
+
+    test('searches leave the settings of a snapshot that they are in alone', async (t) => {
+      const db = await place.open(t)
+      const index = indexed(db)
+      if (db.dialect === 'sqlite') return
+      const read = () =>
+        db.query(`SELECT current_setting('enable_seqscan'), current_setting('plan_cache_mode'),
+          coalesce(nullif(current_setting('gin_fuzzy_search_limit', true), ''), '0'), current_setting('jit')`)
+      db.snapshot(() => {
+        const before = read()
+        assert.equal(index.search({ text: 'token' }).hits.length, 2)
+        assert.deepEqual(read(), before)
+      })
+    })
+
+    test('an index that others dropped or made anew is seen to', async (t) => {
+      const db = await place.open(t)
+      const [entry] = WriterLog.appendMany(db, 's', 'w', ['one']) as [Entry]
+      const index = RecallIndex.create(db, 'v', { vectors: VECTORS })
+      const vector = [1, 0, 0]
+      index.index([entry], [vector])
+      RecallIndex.drop(db, 'v')
+      const unknown = { code: 'RECALL_UNKNOWN_INDEX' }
+      assert.throws(() => index.search({ vector }), unknown)
+      assert.throws(() => index.index([entry], [vector]), unknown)
+      assert.throws(() => index.status(), unknown)
+      assert.throws(() => [...index.pending()], unknown)
+      assert.throws(() => index.clear(), unknown)
+      assert.throws(() => index.optimize(), unknown)
+      const other = RecallIndex.create(db, 'v', { vectors: { ...VECTORS, model: 'other' } })
+      const wrong = { code: 'RECALL_DEFINITION', field: 'model' }
+      assert.throws(() => index.index([entry], [vector]), wrong)
+      assert.throws(() => index.search({ vector }), wrong)
+      assert.equal(other.status().entries, 0n)
+      RecallIndex.drop(db, 'v')
+      const words = RecallIndex.create(db, 'v')
+      assert.throws(() => index.search({ text: 'one' }), wrong)
+      assert.throws(() => other.status(), wrong)
+      RecallIndex.create(db, 'before') // Takes the place in which the next one would lie.
+      RecallIndex.drop(db, 'v')
+      assert.throws(() => words.search({ text: 'one' }), unknown)
+      RecallIndex.create(db, 'v', { vectors: VECTORS })
+      assert.deepEqual(index.search({ vector }).hits, [])
+      assert.equal(index.index([entry], [vector]), 1)
+      assert.deepEqual(found(index, { vector }), ['w 1'])
+      assert.throws(() => words.search({ text: 'one' }), wrong)
+    })
+
     test('several indexes lie beside each other, and none touches the log', async (t) => {
       const db = await place.open(t)
       const before = WriterLog.appendMany(db, 's', 'w', ['one', 'two'])
@@ -396,6 +516,8 @@ for (const place of PLACES) {
       assert.throws(() => RecallIndex.create(db, 'x\0'), TypeError)
       const zero = RecallIndex.create(db, 'dot', vectors({ distance: 'dot' }))
       zero.index([entry], [[0, 0, 0]])
+      assert.throws(() => zero.index([entry], [[1e19, 0, 0]]), RangeError)
+      assert.throws(() => zero.search({ vector: [1e19, 1e19, 0] }), /length/)
       assert.equal(zero.search({ vector: [1, 0, 0] }).hits[0]?.score, 0)
     })
 
@@ -412,13 +534,28 @@ for (const place of PLACES) {
       assert.throws(() => index.index([other as Entry]), wrong)
       index.clear()
       assert.equal(index.index(index.pending()), 3)
+      WriterLog.appendMany(db, 't', 'v', ['one', 'two', 'three', 'four', 'five'])
+      db.exec("DELETE FROM _agent_store_log WHERE stream = 's'")
+      assert.equal(index.status().behind, 5n)
+      const rest: Entry[] = []
+      const gone = { code: 'RECALL_CURSOR', stream: 's', seq: 3n }
+      assert.throws(() => {
+        for (const entry of index.pending()) rest.push(entry)
+      }, gone)
+      assert.equal(index.index(rest), 5, 'the other log can be indexed all the same')
+      assert.throws(() => [...index.pending({ stream: 's' })], gone)
+      assert.deepEqual([...index.pending({ stream: 't' })], [])
+      assert.deepEqual([...index.pending({ prefix: 't' })], [])
+      assert.deepEqual([...index.pending({ writer: 'v' })], [])
+      const both = { stream: 's', prefix: 's' }
+      assert.throws(() => [...index.pending(both)], /exclude each other/)
     })
 
     test('an index stored in another way is refused', async (t) => {
       const db = await place.open(t)
       indexed(db)
-      db.exec('UPDATE _agent_store_recall SET version = 2')
-      assert.throws(() => RecallIndex.open(db, 'words'), { code: 'RECALL_VERSION', found: 2n })
+      db.exec('UPDATE _agent_store_recall SET version = 3')
+      assert.throws(() => RecallIndex.open(db, 'words'), { code: 'RECALL_VERSION', found: 3n })
       assert.throws(() => RecallIndex.create(db, 'words'), { code: 'RECALL_VERSION' })
       RecallIndex.drop(db, 'words')
       assert.throws(() => RecallIndex.drop(db, 'words'), { code: 'RECALL_UNKNOWN_INDEX' })
