@@ -45,7 +45,11 @@ const SILENT = new Set([
   'usage',
   'uuid',
 ])
+/** What was written to a tool is said, whatever its members are called. */
+const WRITTEN = new Set(['input', 'arguments', 'args'])
 const MOST_DEPTH = 64
+/** Members of one message that are looked for in its `content`. */
+const MOST_COMPARED = 16
 
 const decoder = new TextDecoder('utf-8', { fatal: true })
 
@@ -59,9 +63,9 @@ export function textOf(payload: Uint8Array): string | undefined {
   }
   const value = parsed(text)
   if (value === undefined) return text.trim() === '' ? undefined : text
-  const said: string[] = []
-  collect(value, said, 0)
-  return said.length === 0 ? undefined : said.join('\n')
+  const said = new Said()
+  said.collect(value, 0, false)
+  return said.texts.size === 0 ? undefined : [...said.texts].join('\n')
 }
 
 /** What a JSON document holds; `undefined` for other text. */
@@ -74,26 +78,53 @@ function parsed(text: string): unknown {
   }
 }
 
-function collect(value: unknown, said: string[], depth: number): void {
-  if (typeof value === 'string') {
-    // Some agents keep a part of a message once more beside it.
-    if (value.trim() !== '' && !said.some((text) => text.includes(value.trim()))) {
-      said.push(value.trim())
+/** The texts of a message, each once. */
+class Said {
+  readonly texts = new Set<string>()
+
+  /** @param isWritten Whether it is within what was written to a tool. */
+  collect(value: unknown, depth: number, isWritten: boolean): void {
+    if (typeof value === 'string') {
+      const text = value.trim()
+      if (text !== '') this.texts.add(text)
+      return
     }
-    return
+    if (typeof value !== 'object' || value === null || depth > MOST_DEPTH) return
+    if (Array.isArray(value)) {
+      for (const part of value) this.collect(part, depth + 1, isWritten)
+      return
+    }
+    const { content, ...others } = value as Record<string, unknown>
+    this.collect(content, depth + 1, isWritten)
+    let compared = 0
+    for (const [name, part] of Object.entries(others)) {
+      if (WRITTEN.has(name)) {
+        const values = typeof part === 'string' ? parsed(part) : undefined
+        this.collect(values === undefined ? part : values, depth + 1, true)
+      } else if (isWritten || !SILENT.has(name)) {
+        // Some agents keep a part of a message once more beside it.
+        const isWithin =
+          typeof content === 'string' &&
+          typeof part === 'string' &&
+          compared++ < MOST_COMPARED &&
+          hasWords(content, part.trim())
+        if (!isWithin) this.collect(part, depth + 1, isWritten)
+      }
+    }
   }
-  if (typeof value !== 'object' || value === null || depth > MOST_DEPTH) return
-  if (Array.isArray(value)) {
-    for (const part of value) collect(part, said, depth + 1)
-    return
-  }
-  const entries = Object.entries(value)
-  // The message itself comes first, so that what repeats it is seen to.
-  entries.sort(([a], [b]) => Number(b === 'content') - Number(a === 'content'))
-  for (const [name, part] of entries) {
-    if (name === 'arguments' && typeof part === 'string') {
-      const values = parsed(part)
-      collect(values === undefined ? part : values, said, depth + 1)
-    } else if (!SILENT.has(name)) collect(part, said, depth + 1)
-  }
+}
+
+/** Whether `part` is in `text`, and not within a word of it. */
+function hasWords(text: string, part: string): boolean {
+  const at = text.indexOf(part)
+  if (at < 0) return false
+  return (
+    !isInWord(text.slice(at - 1, at + 1)) &&
+    !isInWord(text.slice(at + part.length - 1, at + part.length + 1))
+  )
+}
+
+/** Two letters or digits, with no boundary between them. */
+function isInWord(pair: string): boolean {
+  return /^[\p{L}\p{N}\p{M}]{2}$/u.test(pair)
 }

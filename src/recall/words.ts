@@ -29,6 +29,8 @@ const UNSPACED_RUN =
 const ACCENTS = /(?<=[\p{Script=Latin}\p{Script=Greek}\p{Script=Cyrillic}])\p{M}+/gu
 /** Where a name's parts meet: `readFile`, `HTTPServer`, `utf8Text`. */
 const HUMP = /(?<=[\p{Ll}\p{N}])(?=\p{Lu})|(?<=\p{Lu})(?=\p{Lu}\p{Ll})/u
+/** More marks on one letter than any language has; to compose them takes the square of their number. */
+const MARKS = /(\p{M}{30})\p{M}+/gu
 const ASCII = /^[\x20-\x7e\s]*$/
 
 /** English words that say nothing of what a text is about; in a question they are left out. */
@@ -69,9 +71,9 @@ export function askedWords(text: string): AskedWord[] {
   const asked = new Map<string, AskedWord>()
   const plain = folded(text.slice(0, MOST_TEXT))
   for (const match of plain.matchAll(RUN)) {
-    const isPrefix = plain[match.index + match[0].length] === '*'
+    const isPrefix = plain[match.index + match[0].length] === '*' && !UNSPACED.test(match[0])
     const words: string[] = []
-    if (isPrefix) words.push(...bare(match[0]))
+    if (isPrefix) words.push(...beginningOf(match[0]))
     else addRun(match[0], words)
     for (const word of words) {
       if (asked.size < MOST_ASKED && asked.get(word)?.isPrefix !== true) {
@@ -87,7 +89,7 @@ export function askedWords(text: string): AskedWord[] {
 /** Composed, without accents; the case stays, since it shows where the parts of a name meet. */
 function folded(text: string): string {
   if (ASCII.test(text)) return text
-  return text.normalize('NFKD').replace(ACCENTS, '').normalize('NFC')
+  return text.replace(MARKS, '$1').normalize('NFKD').replace(ACCENTS, '').normalize('NFC')
 }
 
 function addRun(run: string, words: string[]): void {
@@ -123,9 +125,14 @@ function addPairs(run: string, words: string[]): void {
   for (let i = 1; i < letters.length; i++) words.push(`${letters[i - 1]}${letters[i]}`)
 }
 
-function bare(run: string): string[] {
+/** What all words that begin like `run` have in common, as they are kept: without their endings. */
+function beginningOf(run: string): string[] {
   const word = run.replaceAll('_', '').toLowerCase()
-  return word === '' || word.length > MOST_LETTERS ? [] : [word]
+  if (word === '' || word.length > MOST_LETTERS) return []
+  const stemmed = stem(word)
+  let length = 0
+  while (length < stemmed.length && stemmed[length] === word[length]) length++
+  return [word.slice(0, length)]
 }
 
 /** So little that it harms no other language much, and does the same to a question. */

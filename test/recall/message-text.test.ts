@@ -81,3 +81,31 @@ test('what is said twice in a message counts once, and nothing said is nothing',
   assert.equal(said([]), undefined)
   assert.equal(said('plain'), 'plain')
 })
+
+test('what is within a word of the message is not said by it', () => {
+  const call = (name: string, input: unknown) => ({ type: 'tool_use', name, input })
+  assert.equal(
+    said({ content: 'The location was used', tool_calls: [call('cat', { cmd: 'sed' })] }),
+    'The location was used\ncat\nsed',
+  )
+  assert.equal(said({ content: 'location', action: 'cat' }), 'location\ncat')
+  assert.equal(said({ content: 'I run `cat x`', action: 'cat x' }), 'I run `cat x`')
+  assert.equal(said({ thought: 'same', other: 'same' }), 'same')
+})
+
+test('what is written to a tool counts, whatever it is called there', () => {
+  const input = { data: 'secret plan', state: 'failed', deeper: [{ id: 'x7' }] }
+  assert.equal(
+    said({ type: 'tool_use', id: 'no', name: 'write', input }),
+    'write\nsecret plan\nfailed\nx7',
+  )
+})
+
+test('a message of very many texts takes no time', () => {
+  const texts = Array.from({ length: 100_000 }, (_, i) => `text ${i}`)
+  const start = performance.now()
+  assert.equal(said({ content: 'x'.repeat(100_000), texts })?.split('\n').length, 100_001)
+  const members = Object.fromEntries(texts.map((text) => [text, text]))
+  assert.equal(said({ content: 'x'.repeat(100_000), ...members })?.split('\n').length, 100_001)
+  assert.ok(performance.now() - start < 10_000)
+})

@@ -52,6 +52,27 @@ test('a question leaves out what every text has, unless there is nothing else', 
   assert.deepEqual(asked('* ** %'), [])
 })
 
+test('what begins a word is asked for without the ending that is not kept', () => {
+  for (const [typed, word] of [
+    ['deploy*', 'deploy'],
+    ['deploying*', 'deploy'],
+    ['configure*', 'configur'],
+    ['queries*', 'quer'],
+    ['caches*', 'cach'],
+    ['readFi*', 'readfi'],
+  ] as const) {
+    assert.deepEqual(askedWords(typed), [{ word, isPrefix: true }])
+    for (const kept of wordsOf(typed)) assert.ok(kept.startsWith(word) || typed === 'readFi*', kept)
+  }
+  assert.deepEqual(asked('数据库*'), ['数据', '据库'])
+})
+
+test('marks without end take no time', () => {
+  const start = performance.now()
+  assert.deepEqual(wordsOf(`e${'\u0316\u0301'.repeat(200_000)} x`), ['e', 'x'])
+  assert.ok(performance.now() - start < 10_000)
+})
+
 test('it stops at sane limits', () => {
   assert.deepEqual(wordsOf('a'.repeat(41)), [])
   assert.equal(wordsOf('word '.repeat(30_000)).length, 20_000)
