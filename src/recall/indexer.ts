@@ -14,7 +14,7 @@ import { checkCount } from './checks.ts'
 import type { Embedder } from './embedder.ts'
 import { EmbeddingError, IndexDefinitionError } from './errors.ts'
 import type { RecallIndex } from './recall-index.ts'
-import type { VectorLike } from './vectors.ts'
+import { toVector, type VectorLike } from './vectors.ts'
 
 /** How to index. */
 export interface IndexingOptions {
@@ -80,7 +80,7 @@ export async function keepIndexed(
   const progress = { entries: 0, written: 0 }
   const ended = new AbortController()
   const stop = signal === undefined ? ended.signal : AbortSignal.any([signal, ended.signal])
-  const batches = batchesOf(entries, settings)[Symbol.asyncIterator]()
+  const batches = batchesOf(entries, { ...settings, signal: stop })[Symbol.asyncIterator]()
   /** In the order of their commits. Those behind the first one are embedded meanwhile. */
   const waiting: Promise<Embedded>[] = []
   const commitFirst = async () => {
@@ -88,8 +88,8 @@ export async function keepIndexed(
     if (first === undefined) return
     const { batch, vectors } = await first
     signal?.throwIfAborted()
-    const { embedder } = settings
-    progress.written += store(index, batch, vectors, embedder?.model)
+    const model = settings.embedder?.model
+    progress.written += index.index(batch, vectors, model === undefined ? {} : { model })
     progress.entries += batch.length
     onProgress?.({ ...progress })
   }
@@ -174,6 +174,7 @@ async function embed(
     const some = said.slice(at, at + most).map((text) => text.toWellFormed())
     found.push(...(await embedPatiently(embedder, some, settings, signal)))
   }
+  checkFound(index, embedder, found)
   let at = 0
   return {
     batch,
@@ -216,14 +217,12 @@ async function embedPatiently(
 }
 
 /** What a model gives is no argument of the caller's. */
-function store(
-  index: RecallIndex,
-  batch: readonly Entry[],
-  vectors: Embedded['vectors'],
-  model: string | undefined,
-): number {
+function checkFound(index: RecallIndex, { model }: Embedder, found: readonly VectorLike[]): void {
+  if (index.vectors === undefined) return
+  const { dimensions, distance } = index.vectors
   try {
-    return index.index(batch, vectors, model === undefined ? {} : { model })
+    for (const [i, vector] of found.entries())
+      toVector(`vectors[${i}]`, vector, dimensions, distance)
   } catch (error) {
     if (!(error instanceof RangeError || error instanceof TypeError)) throw error
     throw new EmbeddingError(

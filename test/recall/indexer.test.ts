@@ -136,6 +136,41 @@ test('what a model gives is checked, and what came before it stays', async (t) =
   }
 })
 
+test('what fails ends it, also while it waits for more to come', async (t) => {
+  for (const concurrency of [1, 2, 5]) {
+    const { db, index } = prepared(t, 5)
+    const failing = numberedEmbedder(() => {
+      throw new Error('overloaded')
+    })
+    const entries = () => follow(db, { after: index.cursor(), pollMs: 20 })
+    const options = { concurrency, retries: 0, lingerMs: 1 }
+    await assert.rejects(keepIndexed(index, entries(), { ...options, embedder: failing }), {
+      code: 'RECALL_EMBEDDING',
+    })
+    const onProgress = () => {
+      throw new Error('nobody looks')
+    }
+    const embedder = numberedEmbedder()
+    await assert.rejects(
+      keepIndexed(index, entries(), { ...options, embedder, onProgress }),
+      /nobody looks/,
+    )
+  }
+})
+
+test("an error of the consumer's textOf stays what it is", async (t) => {
+  const { db } = prepared(t, 5)
+  const textOf = () => {
+    throw new TypeError('my mistake')
+  }
+  const words = RecallIndex.create(db, 'words', { textOf })
+  const mine = { name: 'TypeError', message: 'my mistake' }
+  await assert.rejects(keepIndexed(words, words.pending()), mine)
+  const index = RecallIndex.open(db, 'v', { textOf })
+  const embedder = numberedEmbedder()
+  await assert.rejects(keepIndexed(index, index.pending(), { embedder }), mine)
+})
+
 test('an embedder of another model is refused, and so is none where one is needed', async (t) => {
   const { db, index } = prepared(t, 1)
   const other: Embedder = { model: 'other', embed: async () => [] }
