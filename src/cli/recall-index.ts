@@ -4,6 +4,7 @@ import { type Backend, commitEventToJson, type Entry, WriterLog } from '../index
 import {
   type Distance,
   type Embedder,
+  type IndexingOptions,
   keepIndexed,
   RecallIndex,
   type VectorDefinition,
@@ -63,6 +64,11 @@ async function indexAll(db: Backend, options: Options, out: Output, anew: boolea
   if (options.embed !== undefined && options.vectors !== undefined) {
     throw new UsageError('--embed and --vectors exclude each other')
   }
+  if (options.vectors !== undefined && options.follow === true) {
+    throw new UsageError('--vectors is a file of what there is now; --follow needs --embed')
+  }
+  const batch = Number(integerOption(options.batch, '--batch') ?? 64n)
+  if (batch < 1) throw new UsageError('--batch must be at least 1')
   const name = nameOf(options)
   const known = RecallIndex.names(db).includes(name) ? RecallIndex.open(db, name) : undefined
   if (anew && known === undefined) RecallIndex.open(db, name) // which says what there is
@@ -71,6 +77,9 @@ async function indexAll(db: Backend, options: Options, out: Output, anew: boolea
   if (isGiven && model === undefined) throw new UsageError('vectors need a --model that makes them')
   if (model !== undefined && !isGiven) {
     throw new UsageError(`the vectors of ${JSON.stringify(model)} need --embed or --vectors`)
+  }
+  if (model === undefined && options.distance !== undefined) {
+    throw new UsageError('--distance is that of vectors, which need a --model that makes them')
   }
   // It is looked at twice.
   using input = options.vectors === '-' ? spooledInput() : undefined
@@ -81,14 +90,17 @@ async function indexAll(db: Backend, options: Options, out: Output, anew: boolea
     known === undefined
       ? RecallIndex.create(db, name, await definitionOf(options, model, embedder, file))
       : RecallIndex.open(db, name, expectedOf(options))
-  if (anew) index.clear()
+  if (anew) {
+    // What cannot be read is to be said before anything is gone.
+    if (file !== undefined) vectorLines(file).next()
+    index.clear()
+  }
   const bar = new ProgressBar(Number(index.status().behind))
   let entries = 0
   const onProgress = (done: { readonly entries: number }) => {
     bar.add(done.entries - entries)
     ;({ entries } = done)
   }
-  const batch = Number(integerOption(options.batch, '--batch') ?? 64n)
   try {
     const written =
       file !== undefined
@@ -116,8 +128,9 @@ async function indexAll(db: Backend, options: Options, out: Output, anew: boolea
   })
 }
 
-function by(embedder: Embedder | undefined): { embedder?: Embedder } {
-  return embedder === undefined ? {} : { embedder }
+function by(embedder: Embedder | undefined): Pick<IndexingOptions, 'embedder' | 'retries'> {
+  // A program that has ended, or that answers something else, does so again.
+  return embedder === undefined ? {} : { embedder, retries: 0 }
 }
 
 /** What the command line takes an index for. */

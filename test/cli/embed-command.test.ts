@@ -32,3 +32,13 @@ test('a line that is no vector is shown', async () => {
     })
   }
 })
+
+test('after a line that is no vector it is not asked again, so no answer is taken for another', async () => {
+  using embedder = embedCommand(
+    `echo 'loading the model'; while read -r text; do echo '[1]'; done`,
+    'model',
+  )
+  const said = { name: 'TypeError', message: /got "loading the model"/ }
+  await assert.rejects(embedder.embed(['one'], signal), said)
+  await assert.rejects(embedder.embed(['two'], signal), said)
+})

@@ -122,6 +122,31 @@ test('vectors come from a file of JSON lines', (t) => {
   }
 })
 
+test('what cannot be made anew is left as it is', (t) => {
+  const { run, ok } = home(t)
+  const entries = () => json(ok(['status', 'fleet.db', '--json'])).map((index) => index.entries)
+  const line = JSON.stringify({ stream: 'run:1', writer: 'bob', seq: '1', vector: [1, 0] })
+  ok(['index', 'fleet.db', '--model', 'm', '--vectors', '-'], line)
+  assert.deepEqual(entries(), ['1'])
+  for (const [args, message] of [
+    [['--vectors', 'nothing.jsonl'], /nothing\.jsonl/],
+    [['--vectors', '-', '--batch', '0'], /--batch must be at least 1/],
+  ] as const) {
+    const { status, stderr } = run(['rebuild', 'fleet.db', ...args], line)
+    assert.ok(status !== 0, stderr)
+    assert.match(stderr, message)
+    assert.deepEqual(entries(), ['1'])
+  }
+  assert.equal(run(['rebuild', 'fleet.db', '--vectors', '-'], 'nonsense').status, 1)
+  assert.deepEqual(entries(), ['1'])
+  // A program that says more than vectors: what it says is not taken for them.
+  const talking = `echo 'loading the model'; while read -r text; do echo '[1,0]'; done`
+  const { status, stderr } = run(['index', 'fleet.db', '--embed', talking])
+  assert.equal(status, 3)
+  assert.match(stderr, /loading the model/)
+  assert.deepEqual(entries(), ['1'])
+})
+
 test('an entry that was edited is a fault, and is not shown', (t) => {
   const { folder, run, ok } = home(t)
   ok(['index', 'fleet.db'])
@@ -138,6 +163,9 @@ test('an entry that was edited is a fault, and is not shown', (t) => {
 
 test('wrong usage says what is right', (t) => {
   const { run } = home(t)
+  const vectors = ['index', 'fleet.db', '--model', 'm', '--vectors', 'v.jsonl', '--follow']
+  assert.match(run(vectors).stderr, /--follow needs --embed/)
+  assert.match(run(['index', 'fleet.db', '--distance', 'l2']).stderr, /need a --model/)
   assert.match(run(['search', 'fleet.db', 'x']).stderr, /no index "turns"; there is none yet/)
   assert.equal(run(['search', 'fleet.db', ' ']).status, 2)
   assert.equal(run(['index', 'fleet.db', '--embed', 'cat']).status, 2)
