@@ -21,6 +21,7 @@ import {
   checkDefinition,
   checkSame,
   checkVectors,
+  currentDefinition,
   ensureRegistry,
   findDefinition,
   getDefinition,
@@ -296,8 +297,7 @@ export class RecallIndex {
    * for other vectors now.
    */
   #refresh(): void {
-    const found = getDefinition(this.#db, this.name)
-    checkSame(found, this.vectors)
+    const found = currentDefinition(this.#db, this.#definition)
     if (found.id === this.#definition.id) return
     this.#definition = found
     this.#cursor = new IndexCursor(this.#db, found)

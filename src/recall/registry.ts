@@ -87,7 +87,10 @@ export function indexNames(db: Backend): string[] {
 /** What an index was created for; `undefined` where there is none. @throws IndexVersionError. */
 export function findDefinition(db: Backend, name: string): Definition | undefined {
   checkText('name', name)
-  if (!hasRegistry(db)) return undefined
+  return hasRegistry(db) ? readDefinition(db, name) : undefined
+}
+
+function readDefinition(db: Backend, name: string): Definition | undefined {
   const row = db.query(`SELECT ${COLUMNS} FROM _agent_store_recall WHERE name = ?`, [name])[0]
   if (row === undefined) return undefined
   const [, id, version, model, dimensions, distance] = row
@@ -117,6 +120,18 @@ export function idOf(db: Backend, name: string): bigint {
 export function getDefinition(db: Backend, name: string): Definition {
   const found = findDefinition(db, name)
   if (found === undefined) throw new UnknownIndexError(name, indexNames(db))
+  return found
+}
+
+/**
+ * What is now the index of a name under which one was opened.
+ * @throws UnknownIndexError. @throws IndexVersionError. @throws IndexDefinitionError where it is for
+ * other vectors.
+ */
+export function currentDefinition(db: Backend, opened: Definition): Definition {
+  const found = readDefinition(db, opened.name)
+  if (found === undefined) throw new UnknownIndexError(opened.name, indexNames(db))
+  checkSame(found, opened.vectors)
   return found
 }
 
