@@ -60,6 +60,9 @@ for (const place of PLACES) {
       assert.equal(found(index, { text, prefix: '' }).length, 4)
       assert.throws(() => found(index, { text, stream: 'a', prefix: 'b' }), /exclude each other/)
       assert.throws(() => found(index, { text, fromSeq: -1n }), RangeError)
+      assert.throws(() => found(index, { text, toSeq: 3 as never }), TypeError)
+      const streams = Array.from({ length: 1_001 }, (_, i) => `${i}`)
+      assert.throws(() => found(index, { text, stream: streams }), /at most 1000/)
     })
 
     test('takes whatever is typed for words', async (t) => {
@@ -246,6 +249,28 @@ for (const place of PLACES) {
       assert.deepEqual(found(index, { vector: [1, 0, 0] }), ['w 1'])
       assert.deepEqual(found(index, { text: 'one' }), ['w 1'])
       assert.equal(index.status().withVector, 1n)
+    })
+
+    test('an entry that was indexed before its time is replaced by what the log has in its place', async (t) => {
+      const db = await place.open(t)
+      const [first, second] = WriterLog.appendMany(db, 's', 'w', ['one', 'two']) as [Entry, Entry]
+      const index = RecallIndex.create(db, 'v', { vectors: VECTORS })
+      index.index([second], [[1, 0, 0]])
+      assert.deepEqual(found(index, { vector: [1, 0, 0] }), ['w 2'])
+      db.exec('DELETE FROM _agent_store_log WHERE seq = 2')
+      const [other] = forked(db, first, ['deux']) as [Entry]
+      assert.equal(index.search({ text: 'two' }).stale[0]?.reason, 'changed')
+      index.index(
+        [first, other],
+        [
+          [0, 0, 1],
+          [0, 1, 0],
+        ],
+      )
+      assert.deepEqual(found(index, { text: 'two' }), [])
+      assert.deepEqual(found(index, { vector: [1, 0.1, 0] }), ['w 2', 'w 1'])
+      assert.ok((index.search({ vector: [0, 1, 0] }).hits[0]?.score ?? 0) > 0.99)
+      assert.deepEqual(index.status().entries, 2n)
     })
 
     test('what is rolled back is not found', async (t) => {
@@ -549,6 +574,36 @@ for (const place of PLACES) {
       assert.deepEqual([...index.pending({ writer: 'v' })], [])
       const both = { stream: 's', prefix: 's' }
       assert.throws(() => [...index.pending(both)], /exclude each other/)
+    })
+
+    test('tables that somebody damaged are named', async (t) => {
+      const db = await place.open(t)
+      RecallIndex.ensureSchema(db)
+      RecallIndex.ensureSchema(db)
+      assert.deepEqual(RecallIndex.names(db), [])
+      const index = RecallIndex.create(db, 'v', { vectors: VECTORS })
+      const entries = WriterLog.appendMany(db, 's', 'w', ['one', 'two'])
+      index.index(entries, [[1, 0, 0], null])
+      const damaged = { code: 'STORE_MALFORMED_ROW' }
+      const part = (name: string) => `_agent_store_recall_1_${name}`
+      db.exec(`UPDATE ${part('log')} SET content_hash = NULL`)
+      assert.throws(() => index.cursor(), damaged)
+      if (db.dialect === 'sqlite') {
+        // Where columns keep their types, there is less to damage.
+        db.exec(`UPDATE ${part('log')} SET seq = 'x'`)
+        assert.throws(() => index.index(entries, [null, [1, 0, 0]]), damaged)
+        db.exec(`UPDATE ${part('log')} SET seq = 0`)
+        db.exec(`UPDATE ${part('entry')} SET content_hash = 'x'`)
+        assert.throws(() => index.index(entries, [null, [1, 0, 0]]), damaged)
+        assert.throws(() => index.search({ text: 'one' }), damaged)
+        db.exec(`UPDATE ${part('vector')} SET vector = x'00'`)
+        assert.deepEqual(index.search({ vector: [1, 0, 0] }).hits, [])
+      }
+      db.exec("UPDATE _agent_store_recall SET distance = 'far'")
+      assert.throws(() => index.status(), damaged)
+      assert.throws(() => RecallIndex.open(db, 'v'), /index "v" is damaged; drop the index/)
+      RecallIndex.drop(db, 'v')
+      assert.deepEqual(RecallIndex.names(db), [])
     })
 
     test('an index stored in another way is refused', async (t) => {
