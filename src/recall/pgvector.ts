@@ -14,14 +14,19 @@ import type { Distance } from './vectors.ts'
 /** The first version that goes on looking when a filter leaves too little (`hnsw.iterative_scan`). */
 const LEAST_VERSION = [0, 8] as const
 
+/** Dimensions of which a graph takes 32-bit floats; of halves it takes twice as many. */
+const MOST_WHOLE = 2_000
+
 /** The extension as it is installed here. */
 export interface PgVector {
   /** The type, with its schema: the search path need not name that. */
   readonly type: string
   /** The operator that orders by `distance`, nearest first. */
   operator(distance: Distance): string
-  /** The class of an index for it. */
-  operatorClass(distance: Distance): string
+  /** What a graph orders for a vector: the vector, or one of halves where it is too long for that. */
+  inGraph(vector: string, dimensions: number): string
+  /** The class of an index for that. */
+  operatorClass(distance: Distance, dimensions: number): string
 }
 
 /** @throws ExtensionError that says what to install. */
@@ -48,7 +53,10 @@ export function findPgVector(db: Backend): PgVector {
   return {
     type: `${schema}.vector`,
     operator: (distance) => `OPERATOR(${schema}.${distance === 'l2' ? '<->' : '<#>'})`,
-    operatorClass: (distance) => `${schema}.vector_${distance === 'l2' ? 'l2' : 'ip'}_ops`,
+    inGraph: (vector, dimensions) =>
+      dimensions > MOST_WHOLE ? `(${vector}::${schema}.halfvec(${dimensions}))` : vector,
+    operatorClass: (distance, dimensions) =>
+      `${schema}.${dimensions > MOST_WHOLE ? 'halfvec' : 'vector'}_${distance === 'l2' ? 'l2' : 'ip'}_ops`,
   }
 }
 

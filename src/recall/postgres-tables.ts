@@ -189,12 +189,13 @@ export class PostgresTables implements IndexTables {
     const [all, outside, last] = (row ?? []).map(Number)
     if (all === undefined || outside === undefined || last === undefined) return
     if (outside < LEAST_GROWTH || outside < all / 5) return
-    const { distance } = vectors
+    const { distance, dimensions } = vectors
+    const { inGraph, operatorClass } = this.#extension()
     this.#db.transaction(() => {
       this.#db.exec(`DROP INDEX IF EXISTS ${name}_graph`)
       this.#db.exec(
         `CREATE INDEX ${name}_graph ON ${name}_vector
-          USING hnsw (vector ${this.#extension().operatorClass(distance)})
+          USING hnsw (${inGraph('vector', dimensions)} ${operatorClass(distance, dimensions)})
           WITH (m = ${GRAPH_M}, ef_construction = ${GRAPH_EF_CONSTRUCTION}) WHERE id <= ${last}`,
       )
       this.#setGraph(BigInt(last))
@@ -249,43 +250,49 @@ export class PostgresTables implements IndexTables {
 
   /** By comparing all: an expression that no graph knows how to order. */
   #compared(
-    vectors: VectorDefinition,
-    asked: Uint8Array,
-    filter: PostgresFilter,
-    depth: number,
-  ): Candidate[] {
-    return this.#nearest(vectors, asked, filter, depth, '+ 0')
-  }
-
-  #walked(
-    vectors: VectorDefinition,
-    asked: Uint8Array,
-    filter: PostgresFilter,
-    depth: number,
-    graph: bigint,
-  ): Candidate[] {
-    const within = { ...filter, sql: `${filter.sql} AND e.id <= ${graph}` }
-    return this.#nearest(vectors, asked, within, depth, '')
-  }
-
-  #nearest(
     { distance }: VectorDefinition,
     asked: Uint8Array,
     { sql, params }: PostgresFilter,
     depth: number,
-    suffix: '' | '+ 0',
   ): Candidate[] {
-    const name = this.#name
     const { type, operator } = this.#extension()
     // Of those that are as far away as the last one, a rebuilt index is to give the same.
-    const limit = suffix === '' ? `LIMIT ${depth}` : `FETCH FIRST ${depth} ROWS WITH TIES`
+    return this.#nearest(
+      `SELECT e.id, (e.vector ${operator(distance)} ?::${type}) + 0 AS distance
+        FROM ${this.#name}_vector AS e WHERE ${sql}
+        ORDER BY distance FETCH FIRST ${depth} ROWS WITH TIES`,
+      [asked, ...params],
+      depth,
+    )
+  }
+
+  #walked(
+    { distance, dimensions }: VectorDefinition,
+    asked: Uint8Array,
+    { sql, params }: PostgresFilter,
+    depth: number,
+    graph: bigint,
+  ): Candidate[] {
+    const { type, operator, inGraph } = this.#extension()
+    const by = operator(distance)
+    return this.#nearest(
+      `SELECT e.id, e.vector ${by} ?::${type} AS distance
+        FROM ${this.#name}_vector AS e WHERE ${sql} AND e.id <= ${graph}
+        ORDER BY ${inGraph('e.vector', dimensions)} ${by} ${inGraph(`?::${type}`, dimensions)}
+        LIMIT ${depth}`,
+      [asked, ...params, asked],
+      depth,
+    )
+  }
+
+  /** @param found Gives ids and distances. */
+  #nearest(found: string, params: readonly Value[], depth: number): Candidate[] {
+    const name = this.#name
     const rows = this.#db.query(
-      `SELECT ${ENTRY_COLUMNS}, 0 - found.distance FROM (
-        SELECT e.id, (e.vector ${operator(distance)} ?::${type}) ${suffix} AS distance
-        FROM ${name}_vector AS e WHERE ${sql} ORDER BY distance ${limit}) AS found
+      `SELECT ${ENTRY_COLUMNS}, 0 - found.distance FROM (${found}) AS found
       JOIN ${name}_entry AS e ON e.id = found.id JOIN ${name}_log AS l ON l.id = e.log
       ORDER BY found.distance, l.stream, l.writer, e.seq LIMIT ${depth}`,
-      [asked, ...params],
+      params,
     )
     return rows.map((row: Row) => toCandidate(row)).sort(byScore)
   }

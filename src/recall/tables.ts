@@ -22,7 +22,7 @@ export interface Definition {
 export interface VectorDefinition {
   /** The model that makes them, by any name that the consumer gives it. */
   readonly model: string
-  /** From 1 to 2,000. */
+  /** From 1 to 4,000. */
   readonly dimensions: number
   readonly distance: Distance
 }

@@ -15,8 +15,8 @@ export type Distance = 'cosine' | 'dot' | 'l2'
 /** All of them. */
 export const DISTANCES: readonly Distance[] = ['cosine', 'dot', 'l2']
 
-/** The most dimensions of an index: what pgvector's graph takes. */
-export const MOST_DIMENSIONS = 2_000
+/** The most dimensions of an index: what a graph of pgvector takes, of 16-bit floats. */
+export const MOST_DIMENSIONS = 4_000
 
 /** Four times it, which the square of a distance may be, is a 32-bit float as well. */
 const MOST_SQUARE = 1e36

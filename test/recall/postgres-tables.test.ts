@@ -59,6 +59,44 @@ for (const place of PLACES.slice(1)) {
       assert.equal(graphOf(db), 0n)
     })
 
+    // Halves have no instructions of their own in WebAssembly.
+    const slow = place.name === 'PGlite' && 'it takes PGlite most of a minute'
+    test('a graph is laid over vectors of very many dimensions as well', {
+      skip: slow,
+    }, async (t) => {
+      const db = await place.open(t)
+      const dimensions = 2_048
+      // Of a few directions each, which is quick to make.
+      const next = numbers(17)
+      const made = () => {
+        const vector = new Float32Array(dimensions)
+        for (let i = 0; i < 12; i++) vector[next(64)] = next(1_000) / 1_000
+        vector[dimensions - 1] = 0.1
+        return vector
+      }
+      const index = RecallIndex.create(db, 'v', { vectors: { ...VECTORS, dimensions } })
+      const entries = WriterLog.appendMany(db, 's', 'w', new Array(2_050).fill('x'))
+      const vectors = entries.map(made)
+      index.index(entries, vectors)
+      const questions = Array.from({ length: 10 }, made)
+      const ask = () => questions.map((vector) => index.search({ vector }).hits)
+      const exact = ask()
+      index.optimize()
+      assert.equal(graphOf(db), 2_050n)
+      const walked = ask()
+      let shared = 0
+      for (const [i, hits] of walked.entries()) {
+        assert.equal(hits.length, 10)
+        for (const { seq, score } of hits) {
+          const same = exact[i]?.find((hit) => hit.seq === seq)
+          if (same === undefined) continue
+          shared++
+          assert.equal(score, same.score, 'compared as it is stored')
+        }
+      }
+      assert.ok(shared >= 95, `${shared} of 100`)
+    })
+
     test('what statistics know of common words, and the order of indexing, change no answer', async (t) => {
       const db = await place.open(t)
       const next = numbers(11)

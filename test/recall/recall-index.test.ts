@@ -536,7 +536,7 @@ for (const place of PLACES) {
       assert.equal(index.status().entries, 0n)
       const vectors = (change: object) => ({ vectors: { ...VECTORS, ...change } })
       assert.throws(() => RecallIndex.create(db, 'x', vectors({ dimensions: 0 })), RangeError)
-      assert.throws(() => RecallIndex.create(db, 'x', vectors({ dimensions: 2_001 })), RangeError)
+      assert.throws(() => RecallIndex.create(db, 'x', vectors({ dimensions: 4_001 })), RangeError)
       assert.throws(() => RecallIndex.create(db, 'x', vectors({ distance: 'jaccard' })), RangeError)
       assert.throws(() => RecallIndex.create(db, 'x\0'), TypeError)
       const zero = RecallIndex.create(db, 'dot', vectors({ distance: 'dot' }))
