@@ -8,7 +8,7 @@ import { checkBytes, checkInt64, checkText, typeName } from './arguments.ts'
 import type { CommitEvent as Event } from './doorbell.ts'
 import { quote } from './errors.ts'
 
-/** One entry. Entries that were read together may share the buffer behind their bytes. */
+/** One entry. Its byte arrays may be views on a part of a buffer that holds other bytes as well. */
 export interface Entry {
   readonly stream: string
   readonly writer: string

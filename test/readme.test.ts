@@ -1,7 +1,7 @@
 /** Every code block of the README and of docs/ runs as it stands. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { databaseUrl, withoutDatabase } from './postgres/server.ts'
@@ -10,6 +10,8 @@ const root = join(import.meta.dirname, '..')
 // Inside the package, so that it can be imported by its own name.
 const folder = mkdtempSync(join(root, 'test', 'snippets-'))
 after(() => rmSync(folder, { recursive: true }))
+// As it lies in the folder of a clone, where a reader is.
+symlinkSync(join(root, 'data'), join(folder, 'data'))
 
 const documents = [
   'README.md',
