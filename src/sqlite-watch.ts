@@ -73,8 +73,10 @@ function watchDirectory(folder: string): Directory {
         ? new Set([...directory.watches.values()].flatMap((some) => [...some]))
         : (directory.watches.get(String(name)) ?? [])
     for (const watch of [...watches]) {
-      // A name that came or went: is it still the file that was opened?
-      if (type === 'rename' && identityOf(watch.path) !== watch.identity) {
+      // A name that came or went: is it still the file that was opened? Not every system tells
+      // that from a write, which the file itself sees seldom: most go to the `-wal`.
+      const isDoubtful = type === 'rename' || name === basename(watch.path)
+      if (isDoubtful && identityOf(watch.path) !== watch.identity) {
         lose(directory, watch, new FileReplacedError(watch.path))
       } else watch.ring()
     }
