@@ -6,4 +6,4 @@ rmSync('dist', { recursive: true, force: true })
 const shell = process.platform === 'win32'
 const { status } = spawnSync('tsc', ['-p', 'tsconfig.build.json'], { stdio: 'inherit', shell })
 if (status !== 0) process.exit(status ?? 1)
-chmodSync('dist/cli/main.js', 0o755)
+chmodSync('dist/cli/bin.js', 0o755)

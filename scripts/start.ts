@@ -12,7 +12,10 @@ const demo = (...more: string[]): void => {
   process.exitCode = status ?? 1
 }
 
-if (!args.includes('--postgres')) demo(...args)
+if (args.includes('--help')) {
+  console.log('npm start [-- --postgres] [-- options]\n\n  --postgres  on a throwaway server\n')
+  demo('--help')
+} else if (!args.includes('--postgres')) demo(...args)
 else {
   const missing = withoutServer()
   if (missing) {

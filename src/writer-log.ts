@@ -24,17 +24,17 @@ export interface AppendOptions {
    * Append only if the log's head is this one; `null` for an empty log. An entry will do.
    * Left out, the entry goes behind whatever is there.
    */
-  readonly expectedHead?: Head | null
+  readonly expectedHead?: Head | null | undefined
 }
 
 /** Which entries to read. */
 export interface ReadOptions {
   /** Only entries with a larger seq: what a reader that missed the bell passes. Default 0n. */
-  readonly after?: bigint
+  readonly after?: bigint | undefined
   /** At most this many. Default: all. */
-  readonly limit?: number
+  readonly limit?: number | undefined
   /** From the end backwards. Default `false`. */
-  readonly reverse?: boolean
+  readonly reverse?: boolean | undefined
 }
 
 /** Options of a verification. */
@@ -43,9 +43,9 @@ export interface VerifyOptions {
    * A head that was verified before, where to go on. Its own entry must still be stored as it
    * was; those before it are not looked at again.
    */
-  readonly from?: Head | null
+  readonly from?: Head | null | undefined
   /** Called now and then with the number of entries checked since the last call. */
-  readonly onProgress?: Progress
+  readonly onProgress?: Progress | undefined
 }
 
 const WHERE = 'FROM _agent_store_log WHERE stream = ? AND writer = ?'
@@ -162,7 +162,10 @@ export class WriterLog {
   }
 
   /** The streams whose name starts with `prefix` (default: all), in binary order. */
-  static streams(db: Backend, { prefix = '' }: { readonly prefix?: string } = {}): string[] {
+  static streams(
+    db: Backend,
+    { prefix = '' }: { readonly prefix?: string | undefined } = {},
+  ): string[] {
     return streamsOf(db, prefix)
   }
 

@@ -67,7 +67,10 @@ export function parse(
     })
     return { values, positionals }
   } catch (error) {
-    throw new UsageError(`${messageOf(error)}; see agent-store ${name} --help`)
+    // Node says at length, and with quotes of its own, how a text that begins with - is given.
+    const [what = ''] = messageOf(error).split('. To specify a positional argument')
+    const way = what.startsWith('Unknown option') ? '; a text that begins with - goes after --' : ''
+    throw new UsageError(`${what}${way}; see agent-store ${name} --help`)
   }
 }
 

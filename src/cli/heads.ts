@@ -2,7 +2,7 @@
 import { commitEventToJson, WriterLog } from '../index.ts'
 import type { Command } from './command.ts'
 import { count, printableName } from './output.ts'
-import { hasLog, openForReading } from './store.ts'
+import { hasLog, openForReading, tellIfAbsent } from './store.ts'
 
 export const heads: Command = {
   summary: 'Show how far each log reaches: (seq, hash), the pair to pin elsewhere.',
@@ -12,6 +12,7 @@ export const heads: Command = {
   run({ store, args: [only], options, out }) {
     using db = openForReading(store)
     if (!hasLog(db)) return
+    if (only !== undefined) tellIfAbsent(db, only)
     const found = (only === undefined ? WriterLog.streams(db) : [only]).flatMap((stream) =>
       WriterLog.heads(db, stream).map(commitEventToJson),
     )

@@ -2,7 +2,7 @@
 import { statSync } from 'node:fs'
 import { type Backend, Generation, SqliteBackend, WriterLog } from '../index.ts'
 import { type Command, FoundFault } from './command.ts'
-import { count, size } from './output.ts'
+import { count, counted, size } from './output.ts'
 import { hasCounters, hasLog, openForReading } from './store.ts'
 
 /** What is found out: the value for scripts, and in words where that says more. */
@@ -97,7 +97,7 @@ function contents(db: Backend): Facts {
     streams: [
       'log',
       streams.length,
-      `${count(streams.length)} streams, ${count(logs)} logs, ${count(BigInt(String(entries)))} entries`,
+      `${counted(streams.length, 'stream')}, ${counted(logs, 'log')}, ${counted(BigInt(String(entries)), 'entry', 'entries')}`,
     ],
     logs: ['', logs],
     entries: ['', String(entries)],

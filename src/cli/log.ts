@@ -2,7 +2,7 @@
 import { type Entry, entryToJson, type ReadOptions, WriterLog } from '../index.ts'
 import { type Command, integerOption, UsageError } from './command.ts'
 import { count, type Output, preview, printableName } from './output.ts'
-import { hasLog, openForReading } from './store.ts'
+import { hasLog, openForReading, tellIfAbsent } from './store.ts'
 
 export const log: Command = {
   summary: 'Show the entries of a stream, writer by writer, or of one writer.',
@@ -31,6 +31,7 @@ export const log: Command = {
     }
     using db = openForReading(store)
     if (!hasLog(db)) return
+    tellIfAbsent(db, stream, writer)
     const writers = writer === undefined ? WriterLog.writers(db, stream) : [writer]
     const entries = (function* () {
       for (const name of writers) {
@@ -46,7 +47,8 @@ export const log: Command = {
 const ROWS_AT_ONCE = 200
 
 function show(out: Output, entries: Iterable<Entry>): void {
-  const columns = process.stdout.columns ?? 120
+  // What is not a terminal has room for all of it.
+  const columns = process.stdout.columns ?? Number.POSITIVE_INFINITY
   let rows: string[][] = []
   const flush = () => {
     if (rows.length > 0) out.table(['writer', 'seq', 'hash', 'bytes', 'payload'], rows)

@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 /**
  * The command line: finds the command, and turns what it throws into one clear line and
  * an exit status.
@@ -74,8 +73,17 @@ async function main(argv: readonly string[], out: Output): Promise<void> {
     out.line(JSON.parse(readFileSync(file, 'utf8')).version)
     return
   }
-  if (first === undefined || first === '--help' || first === '-h' || first === 'help') {
+  if (
+    first === undefined ||
+    first === '--help' ||
+    first === '-h' ||
+    (first === 'help' && second === undefined)
+  ) {
     out.line(await overview())
+    return
+  }
+  if (first === 'help' && second !== undefined) {
+    await main([...argv.slice(1), '--help'], out)
     return
   }
   const isGroup = GROUPS.includes(first)

@@ -114,6 +114,11 @@ export function count(value: number | bigint): string {
   return value.toLocaleString('en-US')
 }
 
+/** `1 entry`, `2 entries`; `many` is `one` with an s where it is not said. */
+export function counted(value: number | bigint, one: string, many: string = `${one}s`): string {
+  return `${count(value)} ${BigInt(value) === 1n ? one : many}`
+}
+
 /** A number of bytes in a unit that fits. */
 export function size(bytes: number): string {
   if (bytes < 1024) return `${bytes} B`

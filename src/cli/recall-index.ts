@@ -15,7 +15,7 @@ import { spooledInput } from './input.ts'
 import { count, type Output } from './output.ts'
 import { ProgressBar } from './progress.ts'
 import { NAMED, NAMED_HELP, nameOf, type Options } from './recall-name.ts'
-import { openForWriting } from './store.ts'
+import { openExisting } from './store.ts'
 import { vectorLines } from './vector-lines.ts'
 
 const MAKING = {
@@ -43,7 +43,7 @@ export const indexCommand: Command = {
     'The index is made where it is missing. It lies in tables of its own; the log is never changed.\n' +
     'Interrupted or killed, it goes on where it was.',
   async run({ store, options, out }) {
-    using db = openForWriting(store)
+    using db = openExisting(store)
     await indexAll(db, options, out, false)
   },
 }
@@ -55,7 +55,7 @@ export const rebuild: Command = {
   optionHelp: MAKING_HELP,
   notes: 'What made its vectors must be named again: --embed or --vectors.',
   async run({ store, options, out }) {
-    using db = openForWriting(store)
+    using db = openExisting(store)
     await indexAll(db, options, out, true)
   },
 }

@@ -3,9 +3,9 @@ import { commitEventToJson } from '../index.ts'
 import { type Hit, type Question, RecallIndex, type StaleHit, textOf } from '../recall/index.ts'
 import { type Command, FoundFault, integerOption, UsageError } from './command.ts'
 import { embedCommand } from './embed-command.ts'
-import { count, dim, printable, printableName, strong } from './output.ts'
+import { count, counted, dim, printable, printableName, strong } from './output.ts'
 import { NAMED, NAMED_HELP, nameOf, type Options } from './recall-name.ts'
-import { openForReading, openForWriting } from './store.ts'
+import { openExisting, openForReading } from './store.ts'
 
 const PREVIEW = 100
 
@@ -39,7 +39,7 @@ export const search: Command = {
     const question: Question = { text, ...vector, ...selectionOf(options), k: countOf(options) }
     const { hits, stale } = index.search(question)
     for (const hit of hits) {
-      out.line(options.json ? JSON.stringify(toJson(hit)) : lineOf(hit))
+      out.line(options.json ? JSON.stringify(toJson(hit)) : lineOf(hit, text))
     }
     if (hits.length === 0 && !options.json) out.line('nothing found')
     if (stale.length > 0) throw new FoundFault(faultOf(stale))
@@ -90,7 +90,7 @@ export const drop: Command = {
   options: { name: { type: 'string' } },
   optionHelp: { '--name NAME': NAMED_HELP['--name NAME'] },
   run({ store, options, out }) {
-    using db = openForWriting(store)
+    using db = openExisting(store)
     const name = nameOf(options)
     RecallIndex.drop(db, name)
     out.line(`index ${printableName(name)} is gone`)
@@ -132,17 +132,29 @@ function toJson({ entry, score, textRank, textScore, vectorRank, vectorScore }: 
   }
 }
 
-function lineOf({ entry, stream, writer, seq, contentHash }: Hit): string {
+function lineOf({ entry, stream, writer, seq, contentHash }: Hit, asked: string): string {
   const place = `${printableName(stream)}  ${printableName(writer)}  ${seq}`
   const hash = Buffer.from(contentHash).toString('hex', 0, 6)
   const said = (textOf(entry.payload) ?? '').replaceAll(/\s+/g, ' ')
-  return `${strong(place)}  ${dim(hash)}\n    ${printable(said, PREVIEW)}`
+  return `${strong(place)}  ${dim(hash)}\n    ${printable(excerpt(said, asked), PREVIEW)}`
+}
+
+/** From a little before the longest word that was asked for, where that is not seen otherwise. */
+function excerpt(said: string, asked: string): string {
+  const plain = said.toLowerCase()
+  const words = asked.toLowerCase().match(/[\p{L}\p{N}]{3,}/gu) ?? []
+  for (const word of words.sort((a, b) => b.length - a.length)) {
+    // Without an ending, which the entry may have otherwise.
+    const at = plain.indexOf(word.slice(0, Math.max(3, word.length - 2)))
+    if (at >= 0) return at < PREVIEW / 2 ? said : `…${said.slice(at - PREVIEW / 4)}`
+  }
+  return said
 }
 
 function faultOf(stale: readonly StaleHit[]): string {
   const [first] = stale
   return (
-    `${count(stale.length)} indexed entries are not what the log has, the first: ` +
+    `${counted(stale.length, 'indexed entry is', 'indexed entries are')} not what the log has, the first: ` +
     `stream ${JSON.stringify(first?.stream)} writer ${JSON.stringify(first?.writer)} ` +
     `seq ${first?.seq}, ${first?.reason}; verify the log, then rebuild the index`
   )

@@ -27,7 +27,8 @@ export function openForReading(
         isServerUrl(store)
           ? 'the database has no tables of agent-store in its search path; run agent-store migrate, or append to it'
           : `${JSON.stringify(store)} is an SQLite database without agent-store's tables; ` +
-              'name another file, or append to it to make it a store',
+              'name another file, or append to it to make it a store. If it is a copy of one, its ' +
+              '-wal file may have been left behind: copy by `VACUUM INTO` or `agent-store export`',
       )
     }
     return db
@@ -45,6 +46,24 @@ export function hasCounters(db: Backend): boolean {
 /** Whether the store has a log: it may have been given only counters. */
 export function hasLog(db: Backend): boolean {
   return isTable(db, LOG)
+}
+
+/** Say that a log which was asked for is not there: what is shown of it is nothing. */
+export function tellIfAbsent(db: Backend, stream: string, writer?: string): void {
+  const writers = WriterLog.writers(db, stream)
+  if (writers.length === 0)
+    console.error(`agent-store: there is no stream ${JSON.stringify(stream)}`)
+  else if (writer !== undefined && !writers.includes(writer)) {
+    console.error(
+      `agent-store: stream ${JSON.stringify(stream)} has no writer ${JSON.stringify(writer)}`,
+    )
+  }
+}
+
+/** Open a store for writing that is there already. @throws as {@link openForReading}. */
+export function openExisting(store: string): Backend {
+  openForReading(store).close()
+  return openForWriting(store)
 }
 
 /** Open a store for writing, creating it where it is missing. */

@@ -94,7 +94,7 @@ function showLine(out: Output, withStream: boolean): (entry: Entry) => void {
     const place = `${name}  ${seq}`
     width = Math.max(width, place.length)
     const hash = Buffer.from(contentHash).toString('hex', 0, 6)
-    const columns = process.stdout.columns ?? 120
+    const columns = process.stdout.columns ?? Number.POSITIVE_INFINITY
     const text = preview(payload, Math.max(columns - width - hash.length - 4, 24))
     out.line(`${place.padEnd(width)}  ${dim(hash)}  ${text}`)
   }

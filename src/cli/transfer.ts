@@ -12,17 +12,21 @@ import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync } from '
 import { type Backend, commitEventToJson, type Entry, WriterLog } from '../index.ts'
 import { type Command, FoundFault, messageOf, UsageError } from './command.ts'
 import { linesOf, spooledInput } from './input.ts'
-import { asText, count, Output } from './output.ts'
-import { hasLog, openForReading, openForWriting } from './store.ts'
+import { asText, counted, Output } from './output.ts'
+import { hasCounters, hasLog, openForReading, openForWriting, tellIfAbsent } from './store.ts'
 
 export const exportCommand: Command = {
   summary: 'Print entries as JSON lines that import takes back byte for byte.',
   args: ['[stream]', '[writer]'],
   options: { output: { type: 'string', short: 'o' } },
   optionHelp: { '-o, --output FILE': 'write to a new file instead of standard output' },
+  notes:
+    'Entries alone: counters are carried over by `generation get --json` and `generation set`.',
   run({ store, args: [onlyStream, onlyWriter], options, out }) {
     using db = openForReading(store)
+    tellOfCounters(db)
     if (!hasLog(db)) return
+    if (onlyStream !== undefined) tellIfAbsent(db, onlyStream, onlyWriter)
     const { output } = options
     const isFile = typeof output === 'string'
     if (isFile && existsSync(output))
@@ -87,6 +91,8 @@ export const importCommand: Command = {
     }
     // Nobody is to wait for the lock while a pipe is slow.
     using input = file === '-' ? spooledInput() : undefined
+    // No store is made for a file that is not there.
+    linesOf(input?.file ?? file).next()
     using db = openForWriting(store)
     const done = { imported: 0, present: 0, bad: 0 }
     const problems = new Output(2)
@@ -111,7 +117,7 @@ export const importCommand: Command = {
         }
         if (done.bad > 0 && options['keep-going'] !== true) {
           throw new FoundFault(
-            `${count(done.bad)} bad lines; nothing was stored (--keep-going stores the others)`,
+            `${counted(done.bad, 'bad line')}; nothing was stored (--keep-going stores the others)`,
           )
         }
       })
@@ -124,11 +130,22 @@ export const importCommand: Command = {
     }
     if (!options.json) {
       out.line(
-        `${count(done.imported)} entries appended, ${count(done.present)} were there already`,
+        `${counted(done.imported, 'entry', 'entries')} appended, ${counted(done.present, 'was', 'were')} there already`,
       )
     }
-    if (done.bad > 0) throw new FoundFault(`${count(done.bad)} bad lines were left out`)
+    if (done.bad > 0) throw new FoundFault(`${counted(done.bad, 'bad line')} left out`)
   },
+}
+
+/** Who moves a store is to know what stays behind, lest a counter gives out a value once more. */
+function tellOfCounters(db: Backend): void {
+  if (!hasCounters(db)) return
+  const counters = Number(db.query('SELECT count(*) FROM _agent_store_meta')[0]?.[0])
+  if (counters === 0) return
+  console.error(
+    `agent-store: ${counted(counters, 'counter is', 'counters are')} not exported; ` +
+      'see `generation get` and `generation set`',
+  )
 }
 
 class BadLine extends Error {}

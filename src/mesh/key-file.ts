@@ -32,7 +32,11 @@ export function readKeyFile(path: string): KeyPair {
   try {
     text = readFileSync(path, 'utf8')
   } catch (cause) {
-    throw new KeyFileError(`cannot read the key file ${path}`, { cause })
+    const reason =
+      codeOf(cause) === 'ENOENT'
+        ? 'there is none; `agent-store mesh keygen` makes one'
+        : String(codeOf(cause))
+    throw new KeyFileError(`cannot read the key file ${path}: ${reason}`, { cause })
   }
   return fromPem(text)
 }
@@ -52,8 +56,14 @@ export function writeKeyFile(path: string, key: KeyPair): void {
       closeSync(file)
     }
   } catch (cause) {
-    throw new KeyFileError(`cannot write a new key file ${path}`, { cause })
+    const reason =
+      codeOf(cause) === 'EEXIST' ? 'there is one already, which is kept' : String(codeOf(cause))
+    throw new KeyFileError(`cannot write a new key file ${path}: ${reason}`, { cause })
   }
+}
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && 'code' in error ? error.code : error
 }
 
 /** PEM (RFC 7468) of the key with its public half. */

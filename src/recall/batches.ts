@@ -12,7 +12,7 @@ export interface Batching {
   /** How long one that is not full waits for more, in ms. */
   readonly lingerMs: number
   /** Ends it, with its reason thrown. */
-  readonly signal?: AbortSignal
+  readonly signal?: AbortSignal | undefined
 }
 
 /** Entries by so many; fewer where no more come for a while. */

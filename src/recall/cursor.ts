@@ -25,10 +25,10 @@ export interface IndexedLog {
 
 /** Which logs are looked at for entries that are pending; all where nothing is said. */
 export interface PendingSelection {
-  readonly stream?: string
+  readonly stream?: string | undefined
   /** All streams whose name starts with this; not together with `stream`. */
-  readonly prefix?: string
-  readonly writer?: string
+  readonly prefix?: string | undefined
+  readonly writer?: string | undefined
 }
 
 /** The logs of one index. */

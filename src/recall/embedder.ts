@@ -11,7 +11,7 @@ export interface Embedder {
   /** What the index was created for. */
   readonly model: string
   /** Texts that one call takes at most. Default: as many as are asked for. */
-  readonly mostTexts?: number
+  readonly mostTexts?: number | undefined
   /**
    * One vector for each text, in their order.
    * @param signal Aborts when nobody waits any more.

@@ -17,7 +17,9 @@ export class UnknownIndexError extends RecallError {
   constructor(index: string, known: readonly string[]) {
     const list =
       known.length === 0 ? 'there is none yet' : `there are ${known.map(quote).join(', ')}`
-    super(`no index ${quote(index)}; ${list}; RecallIndex.create makes one`)
+    super(
+      `no index ${quote(index)}; ${list}; RecallIndex.create makes one, as does \`agent-store recall index\``,
+    )
     this.index = index
     this.known = known
   }
@@ -35,8 +37,10 @@ export class IndexDefinitionError extends RecallError {
   readonly actual: string
 
   constructor(index: string, field: DefinedField, expected: unknown, actual: unknown) {
+    const has = actual === undefined ? 'knows words alone' : `has ${field} ${shown(actual)}`
+    const asked = expected === undefined ? 'none' : shown(expected)
     super(
-      `index ${quote(index)} has ${field} ${shown(actual)}, and ${shown(expected)} was asked for; ` +
+      `index ${quote(index)} ${has}, and ${field} ${asked} was asked for; ` +
         'vectors of two kinds cannot be compared: take an index of another name, or drop this one',
     )
     this.index = index

@@ -19,23 +19,23 @@ import { toVector, type VectorLike } from './vectors.ts'
 /** How to index. */
 export interface IndexingOptions {
   /** What makes the vectors; needed where the index has any. */
-  readonly embedder?: Embedder
+  readonly embedder?: Embedder | undefined
   /** Entries in one transaction and at most so many texts in one call, up to 10,000. Default 64. */
-  readonly batch?: number
+  readonly batch?: number | undefined
   /** Calls of `embed` at a time, up to 64. Default 1. */
-  readonly concurrency?: number
+  readonly concurrency?: number | undefined
   /** How often a call that failed is made again before it is given up. Default 5. */
-  readonly retries?: number
+  readonly retries?: number | undefined
   /** Pause before the first time again, in ms; it doubles each time. Default 250. */
-  readonly retryMs?: number
+  readonly retryMs?: number | undefined
   /** How long a batch that is not full waits for more, in ms. Default 50. */
-  readonly lingerMs?: number
+  readonly lingerMs?: number | undefined
   /** Ends it; what is not committed yet is pending the next time. */
-  readonly signal?: AbortSignal
+  readonly signal?: AbortSignal | undefined
   /** Called after each commit. */
-  readonly onProgress?: (progress: IndexingProgress) => void
+  readonly onProgress?: ((progress: IndexingProgress) => void) | undefined
   /** Called before a pause, with what has failed. */
-  readonly onRetry?: (error: unknown, attempt: number) => void
+  readonly onRetry?: ((error: unknown, attempt: number) => void) | undefined
 }
 
 /** What was done since the call. */

@@ -15,21 +15,21 @@ export interface RecallOptions {
    * The text of a payload; `undefined` for an entry that says nothing, which is then passed over.
    * It must say the same whenever it is asked. Default: `textOf` of this package.
    */
-  readonly textOf?: (payload: Uint8Array) => string | undefined
+  readonly textOf?: ((payload: Uint8Array) => string | undefined) | undefined
   /** On SQLite, memory for what is known of the vectors, in bytes. Default: 512 MiB. */
-  readonly cacheBytes?: number
+  readonly cacheBytes?: number | undefined
 }
 
 /** What is asked. Words, a vector, or both, of which then both ranks count. */
 export interface Question extends RecallSelection {
   /** Words to be found, in any language; `deploy*` is any word that begins like that. */
-  readonly text?: string
+  readonly text?: string | undefined
   /** A vector by the index's model. */
-  readonly vector?: VectorLike
+  readonly vector?: VectorLike | undefined
   /** The model that made the vector, to be compared with that of the index. */
-  readonly model?: string
+  readonly model?: string | undefined
   /** How many hits at most, from 1 to 1,000. Default: 10. */
-  readonly k?: number
+  readonly k?: number | undefined
 }
 
 /** An entry that was found, and that the log has as it was indexed. */

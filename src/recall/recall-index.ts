@@ -84,7 +84,10 @@ export class RecallIndex {
   static create(
     db: Backend,
     name: string,
-    { vectors, ...options }: RecallOptions & { readonly vectors?: VectorDefinition } = {},
+    {
+      vectors,
+      ...options
+    }: RecallOptions & { readonly vectors?: VectorDefinition | undefined } = {},
   ): RecallIndex {
     checkVectors(vectors)
     ensureRegistry(db)
@@ -109,7 +112,10 @@ export class RecallIndex {
   static open(
     db: Backend,
     name: string,
-    { vectors, ...options }: RecallOptions & { readonly vectors?: Partial<VectorDefinition> } = {},
+    {
+      vectors,
+      ...options
+    }: RecallOptions & { readonly vectors?: Partial<VectorDefinition> | undefined } = {},
   ): RecallIndex {
     const definition = getDefinition(db, name)
     checkDefinition(definition, vectors ?? {})
@@ -168,7 +174,7 @@ export class RecallIndex {
   index(
     entries: Iterable<Entry>,
     vectors?: readonly (VectorLike | null)[],
-    { model }: { readonly model?: string } = {},
+    { model }: { readonly model?: string | undefined } = {},
   ): number {
     const all = [...entries]
     const definition = this.#definition.vectors

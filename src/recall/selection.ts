@@ -8,15 +8,15 @@ import { checkText, quote, type Value } from '../index.ts'
 /** Which entries; all of them where nothing is said. */
 export interface RecallSelection {
   /** One stream, or several. */
-  readonly stream?: string | readonly string[]
+  readonly stream?: string | readonly string[] | undefined
   /** All streams whose name starts with this; not together with `stream`. */
-  readonly prefix?: string
+  readonly prefix?: string | undefined
   /** Of this writer alone. */
-  readonly writer?: string
+  readonly writer?: string | undefined
   /** No entry before this seq of its log. */
-  readonly fromSeq?: bigint
+  readonly fromSeq?: bigint | undefined
   /** No entry behind this seq of its log. */
-  readonly toSeq?: bigint
+  readonly toSeq?: bigint | undefined
 }
 
 const MAX_INT64 = 2n ** 63n - 1n

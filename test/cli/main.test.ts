@@ -5,6 +5,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, beforeEach, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import { entryFromJson, Generation, SqliteBackend, WriterLog } from 'agent-store'
 
 const root = join(import.meta.dirname, '..', '..')
@@ -138,7 +139,13 @@ test('log takes --after, --limit and --tail', () => {
   assert.deepEqual(seqs('--limit', '2'), ['1', '2'])
   assert.deepEqual(seqs('--after', '3', '--limit', '1'), ['4'])
   assert.deepEqual(seqs('--tail', '2'), ['8', '9'])
-  assert.equal(ok(['log', store, 'nothing']), '')
+  for (const command of ['log', 'heads', 'export']) {
+    const { status, out, err } = cli([command, store, 'nothing'])
+    assert.equal(status, 0)
+    assert.doesNotMatch(out, /nothing/)
+    assert.equal(err, 'agent-store: there is no stream "nothing"\n')
+  }
+  assert.match(cli(['log', store, 's', 'v']).err, /stream "s" has no writer "v"/)
   fails(2, /--after must be a whole number/, ['log', store, 's', '--after', 'x'])
   fails(2, /exclude each other/, ['log', store, 's', '--tail', '1', '--limit', '1'])
 })
@@ -197,7 +204,7 @@ test('heads and streams tell what is in a store', () => {
 
 test('verify says ok, or exits with 1 and the first bad entry', () => {
   for (const payload of ['one', 'two', 'three']) ok(['append', store, 'conv', 'alice', payload])
-  assert.match(ok(['verify', store]), /^ok: 3 entries in 1 logs/)
+  assert.match(ok(['verify', store]), /^ok: 3 entries in 1 log,/)
   assert.match(ok(['verify', store, 'conv']), /^ok: 3 entries/)
   assert.deepEqual(JSON.parse(ok(['verify', store, 'conv', 'alice', '--json'])), {
     ok: true,
@@ -211,6 +218,45 @@ test('verify says ok, or exits with 1 and the first bad entry', () => {
   const found = JSON.parse(out)
   assert.deepEqual([found.ok, found.code, found.seq], [false, 'STORE_CHAIN_BROKEN', '2'])
   assert.match(cli(['verify', store, '--trace']).err, /\n +at /)
+})
+
+test('verify names the first bad entry of each log that is broken', () => {
+  using db = SqliteBackend.open(store)
+  WriterLog.ensureSchema(db)
+  for (const stream of ['a', 'b', 'c']) WriterLog.appendMany(db, stream, 'w', ['1', '2', '3'])
+  db.exec("UPDATE _agent_store_log SET payload = x'00' WHERE stream <> 'b' AND seq > 1")
+  const { err } = fails(1, /^agent-store: 2 of 3 logs are broken$/m, ['verify', store])
+  assert.match(err, /stream "a" writer "w" at seq 2.*\n.*stream "c" writer "w" at seq 2/)
+  const lines = cli(['verify', store, '--json']).out.trim().split('\n')
+  assert.deepEqual(
+    lines.map((line) => JSON.parse(line)).map(({ ok, stream, seq }) => [ok, stream, seq]),
+    [
+      [false, 'a', '2'],
+      [false, 'c', '2'],
+    ],
+  )
+  assert.match(ok(['verify', store, 'b']), /^ok: 3 entries in 1 log,/)
+  db.exec("UPDATE _agent_store_log SET stream = x'61' WHERE stream = 'a'")
+  fails(1, /stored as text/, ['verify', store])
+})
+
+test('help tells of a command as --help does', () => {
+  assert.equal(ok(['help', 'append']), ok(['append', '--help']))
+  assert.equal(ok(['help', 'generation', 'set']), ok(['generation', 'set', '--help']))
+  assert.equal(ok(['help']), ok(['--help']))
+  fails(2, /a text that begins with - goes after --; see agent-store log --help$/m, ['log', '-1'])
+})
+
+test('an older Node is named, with the one that is needed', () => {
+  const bin = fileURLToPath(new URL('../../src/cli/bin.ts', import.meta.url))
+  const old = `data:text/javascript,Object.defineProperty(process, 'versions', { value: { node: '20.20.2' } })`
+  const { status, stderr } = spawnSync(process.execPath, ['--import', old, bin, '--version'], {
+    encoding: 'utf8',
+  })
+  assert.equal(stderr, 'agent-store: needs Node 24 or newer, and this is 20.20.2\n')
+  assert.equal(status, 3)
+  const { stdout } = spawnSync(process.execPath, [bin, '--version'], { encoding: 'utf8' })
+  assert.match(stdout, /^\d+\.\d+\.\d+\n$/)
 })
 
 test('generation gets, bumps and sets, never back', () => {
@@ -385,7 +431,7 @@ test('the store may be named by --store or AGENT_STORE', () => {
   assert.match(ok(['verify'], '', env), /^ok: 3 entries/)
   const other = join(folder, `other-${number}.db`)
   ok(['append', other, 's', 'w', 'all arguments given'], '', env)
-  assert.match(ok(['verify', '--store', other], '', env), /^ok: 1 entries/)
+  assert.match(ok(['verify', '--store', other], '', env), /^ok: 1 entry/)
 })
 
 test('a file that is named is never taken for a stream because AGENT_STORE is set', () => {
@@ -397,8 +443,8 @@ test('a file that is named is never taken for a stream because AGENT_STORE is se
     assert.match(err, /looks like a store, but AGENT_STORE names/)
   }
   assert.equal(existsSync(store), false)
-  fails(2, /there is no stream "typo" to verify/, ['verify', other, 'typo'])
-  fails(2, /has no writer "typo" to verify/, ['verify', other, 's', 'typo'])
+  fails(2, /there is no stream "typo"/, ['verify', other, 'typo'])
+  fails(2, /has no writer "typo"/, ['verify', other, 's', 'typo'])
 })
 
 test('import does not hold the lock while it waits for its input', () => {
@@ -433,7 +479,7 @@ test('import refuses a forged payload, a lone seq and a lone hash that do not fi
     ['import', store, '-'],
     '{"stream":"s","writer":"w","payload":"","contentHash":"00"}',
   )
-  assert.match(ok(['verify', store]), /^ok: 1 entries/)
+  assert.match(ok(['verify', store]), /^ok: 1 entry/)
 })
 
 test('wrong usage exits with 2 and one line that says how', () => {
@@ -536,7 +582,8 @@ test('what is empty or large is shown readably', () => {
   ok(['append', store, '', '', 'x'.repeat(5_000)])
   ok(['append', store, '', ''], new Uint8Array(5_000).fill(0xc3))
   ok(['append', store, '', ''], `a${'é'.repeat(2_000)}`)
-  assert.match(ok(['log', store, '']), /"" +1 .* 5,000 +x+…\n.* 0x(c3)+\n.* aé+…\n/)
+  // Whole where there is no terminal to be narrow.
+  assert.match(ok(['log', store, '']), /"" +1 .* 5,000 +x{5000}\n.* 0x(c3){5000}\n.* aé{2000}\n/)
   assert.match(ok(['heads', store]), /"" +"" +3 /)
   ok(['generation', 'bump', store, ''])
   ok(['generation', 'set', store, 'report', '7'])
@@ -551,10 +598,12 @@ test('a store may have only counters, or only a log', () => {
   using db = SqliteBackend.open(store)
   Generation.ensureSchema(db)
   new Generation('g').bump(db)
-  assert.equal(
-    ok(['streams', store]) + ok(['heads', store]) + ok(['log', store, 's']) + ok(['export', store]),
-    '',
-  )
+  assert.equal(ok(['streams', store]) + ok(['heads', store]) + ok(['log', store, 's']), '')
+  assert.deepEqual(cli(['export', store]), {
+    status: 0,
+    out: '',
+    err: 'agent-store: 1 counter is not exported; see `generation get` and `generation set`\n',
+  })
   assert.match(ok(['verify', store]), /^ok: 0 entries in 0 logs/)
   assert.equal(JSON.parse(ok(['info', store, '--json'])).counters, 1)
   const other = join(folder, `other-${number}.db`)

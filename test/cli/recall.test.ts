@@ -1,7 +1,7 @@
 /** `agent-store recall`, run as a user runs it. */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { SqliteBackend, WriterLog } from 'agent-store'
@@ -59,6 +59,14 @@ test('indexes by words, finds, and shows how it stands', (t) => {
     /run:1 {2}bob {2}1 .*\n.*It reads the old token/,
   )
   assert.equal(ok(['search', 'fleet.db', 'giraffe']), 'nothing found\n')
+  using long = SqliteBackend.open(join(folder, 'long.db'))
+  WriterLog.ensureSchema(long)
+  WriterLog.append(long, 's', 'w', `${'filler '.repeat(50)}the needles are here ${'x '.repeat(90)}`)
+  ok(['index', 'long.db'])
+  assert.match(
+    ok(['search', 'long.db', 'where is a needle?']),
+    /\n {4}….{0,30}needles are here.*…\n/,
+  )
   const [hit, ...more] = json(
     ok(['search', 'fleet.db', 'test disk', '--json', '--stream', 'run:2']),
   )
@@ -122,6 +130,17 @@ test('vectors come from a file of JSON lines', (t) => {
   }
 })
 
+test('no store is made for an index', (t) => {
+  const { folder, run } = home(t)
+  for (const command of ['index', 'rebuild', 'drop']) {
+    const { status, stderr } = run([command, 'typo.db'])
+    assert.notEqual(status, 0)
+    assert.match(stderr, /typo\.db.*there is no such file/)
+    assert.equal(existsSync(join(folder, 'typo.db')), false)
+  }
+  assert.match(run(['search', 'fleet.db', 'x']).stderr, /`agent-store recall index`/)
+})
+
 test('what cannot be made anew is left as it is', (t) => {
   const { run, ok } = home(t)
   const entries = () => json(ok(['status', 'fleet.db', '--json'])).map((index) => index.entries)
@@ -158,7 +177,7 @@ test('an entry that was edited is a fault, and is not shown', (t) => {
   assert.equal(status, 1)
   assert.match(stdout, /login test/)
   assert.doesNotMatch(stdout, /bob/)
-  assert.match(stderr, /1 indexed entries are not what the log has.*bob.*broken/)
+  assert.match(stderr, /1 indexed entry is not what the log has.*bob.*broken/)
 })
 
 test('wrong usage says what is right', (t) => {

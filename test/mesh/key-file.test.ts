@@ -52,7 +52,10 @@ test('a key is never overwritten, nor written through a link', (t) => {
 
 test('a file that is not there, or is a folder, is named', (t) => {
   const folder = temporaryFolder(t)
-  assert.throws(() => readKeyFile(join(folder, 'none')), /^KeyFileError: .*none$/)
+  assert.throws(
+    () => readKeyFile(join(folder, 'none')),
+    /^KeyFileError: .*none: there is none; `agent-store mesh keygen` makes one$/,
+  )
   mkdirSync(join(folder, 'folder'))
   assert.throws(() => readKeyFile(join(folder, 'folder')), KeyFileError)
   writeFileSync(join(folder, 'file'), 'no key')
