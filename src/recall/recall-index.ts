@@ -12,7 +12,6 @@ import { checkCount } from './checks.ts'
 import { IndexCursor, type PendingSelection } from './cursor.ts'
 import { type EntryRow, writeRows } from './entry-rows.ts'
 import { IndexDefinitionError } from './errors.ts'
-import { fuse } from './fusion.ts'
 import { textOf } from './message-text.ts'
 import { PostgresTables } from './postgres-tables.ts'
 import type { Found, IndexStatus, Question, RecallOptions } from './question.ts'
@@ -31,18 +30,15 @@ import {
   newEpoch,
   shareRegistry,
 } from './registry.ts'
+import { search } from './search.ts'
 import { Selected } from './selection.ts'
 import { SqliteTables } from './sqlite-tables.ts'
 import type { Definition, IndexTables, VectorDefinition } from './tables.ts'
 import { toVector, type VectorLike } from './vectors.ts'
-import { verified } from './verified.ts'
 import { askedWords, wordsOf } from './words.ts'
 
 const DEFAULT_K = 10
 const MOST_K = 1_000
-/** So many more are looked at than are wanted, since some may be stale. */
-const SPARE = 5
-const DEEPER = 4
 
 /**
  * A named index.
@@ -238,22 +234,7 @@ export class RecallIndex {
     const isLasting = !this.#db.inTransaction
     return this.#db.snapshot(() => {
       this.#refresh()
-      // Two lists are fused well only where they reach further than what is wanted of them.
-      let depth = words === undefined || asked === undefined ? k + SPARE : DEEPER * (k + SPARE)
-      for (;;) {
-        const byText =
-          words === undefined
-            ? undefined
-            : words.length === 0
-              ? []
-              : this.#tables.byWords(words, selected, depth)
-        const byVector =
-          asked === undefined ? undefined : this.#tables.byVector(asked, selected, depth, isLasting)
-        const found = verified(this.#db, fuse(byText, byVector), k)
-        const mayHaveMore = byText?.length === depth || byVector?.length === depth
-        if (found.hits.length === k || !mayHaveMore) return found
-        depth *= DEEPER // Too many of them were stale.
-      }
+      return search(this.#db, this.#tables, { words, vector: asked, selected, k, isLasting })
     })
   }
 
