@@ -278,7 +278,17 @@ function toPayload(argument: string, payload: unknown): Uint8Array {
     )
   }
   checkBytes(`${argument} (a string or bytes)`, payload)
+  if (payload.length === 0) checkAttached(argument, payload)
   return plain(Buffer.from(payload))
+}
+
+/** An array whose buffer went to another thread, or shrank, has no bytes and would pass for empty. */
+function checkAttached(argument: string, payload: Uint8Array): void {
+  try {
+    new Uint8Array(payload)
+  } catch (cause) {
+    throw new TypeError(`${argument} lies in a buffer that was transferred or shrunk`, { cause })
+  }
 }
 
 /**

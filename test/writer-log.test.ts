@@ -96,6 +96,21 @@ test('the caller may go on using its buffer, and what it was given', () => {
   assert.equal(WriterLog.verify(db, 's', 'w')?.seq, 4n)
 })
 
+test('an array whose buffer is gone is not taken for an empty one', () => {
+  using db = opened()
+  const transferred = new Uint8Array(8)
+  structuredClone(transferred.buffer, { transfer: [transferred.buffer] })
+  const shrunk = new Uint8Array(new ArrayBuffer(16, { maxByteLength: 32 }), 8, 8)
+  if (shrunk.buffer instanceof ArrayBuffer) shrunk.buffer.resize(4)
+  for (const payload of [transferred, shrunk]) {
+    const refused = { name: 'TypeError', message: /transferred or shrunk/ }
+    assert.throws(() => WriterLog.append(db, 's', 'w', payload), refused)
+    assert.throws(() => WriterLog.appendMany(db, 's', 'w', ['a', payload]), /payloads\[1\]/)
+  }
+  assert.equal(WriterLog.head(db, 's', 'w'), null)
+  assert.equal(WriterLog.append(db, 's', 'w', new Uint8Array(0)).payload.length, 0)
+})
+
 test('what cannot be stored is refused before anything is sent, and named', () => {
   using db = opened()
   const wrong: readonly (readonly [() => unknown, RegExp])[] = [
