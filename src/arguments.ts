@@ -76,11 +76,19 @@ export function checkCount(
 }
 
 /**
- * Parameters of a statement: exactly the five kinds of value, and none that a database would
- * change on the way.
- * @throws TypeError, RangeError that name the parameter, counted from 1.
+ * Parameters of a statement: as many as it has places, exactly the five kinds of value, and none
+ * that a database would change on the way.
+ * @param places How many placeholders `sql` has, where that is known.
+ * @throws TypeError, RangeError that name the parameter, counted from 1, or say how many there are.
  */
-export function checkParams(params: readonly Value[]): void {
+export function checkParams(
+  params: readonly Value[],
+  sql: string,
+  places: number | undefined,
+): void {
+  if (places !== undefined && params.length !== places) {
+    throw new TypeError(`sql has ${places} parameters, got ${params.length} for ${quote(sql)}`)
+  }
   for (let i = 0; i < params.length; i++) {
     const value = params[i]
     if (typeof value === 'string') checkText(`parameter ${i + 1}`, value)

@@ -34,7 +34,8 @@ export interface Backend extends Disposable {
    * Run one statement that returns no rows.
    * @returns the number of rows it inserted, updated or deleted.
    * @throws TypeError for a statement that returns rows (use {@link Backend.query}), for more
-   * than one statement, and for transaction control (use {@link Backend.transaction}).
+   * than one statement, for transaction control (use {@link Backend.transaction}), and for fewer or
+   * more parameters than there are placeholders.
    */
   exec(sql: string, params?: readonly Value[]): number
 

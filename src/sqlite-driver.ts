@@ -6,6 +6,7 @@
  */
 import type { DatabaseSync } from 'node:sqlite'
 import type { Row, Value } from './backend.ts'
+import { parametersOf } from './sqlite-parameters.ts'
 
 /** A connection of better-sqlite3, as far as it is used here. */
 export interface BetterSqlite3Database {
@@ -23,6 +24,8 @@ export type SqliteConnection = DatabaseSync | BetterSqlite3Database
 
 /** A prepared statement that gives rows as arrays and integers as bigints. */
 export interface SqliteStatement {
+  /** How many `?` it has; undefined where its parameters are numbered or named. */
+  readonly parameters: number | undefined
   readonly returnsRows: boolean
   run(params: readonly Value[]): number
   all(params: readonly Value[]): Row[]
@@ -69,6 +72,7 @@ function nodeDriver(connection: DatabaseSync): SqliteDriver {
       statement.setReadBigInts(true)
       statement.setReturnArrays(true)
       return {
+        parameters: parametersOf(sql),
         returnsRows: statement.columns().length > 0,
         // Other statements would report the count of the one before them.
         run: (params) => {
@@ -98,6 +102,7 @@ function betterSqlite3Driver(connection: BetterSqlite3Database): SqliteDriver {
       const returnsRows: boolean = statement.reader
       if (returnsRows) statement.raw(true)
       return {
+        parameters: parametersOf(sql),
         returnsRows,
         run: (params) => Number(statement.run(...params).changes),
         all(params) {

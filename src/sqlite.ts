@@ -141,7 +141,7 @@ export class SqliteBackend<C extends SqliteConnection = SqliteConnection> implem
     if (statement.returnsRows) {
       throw new TypeError(`sql returns rows; use query() for ${quote(sql)}`)
     }
-    checkParams(params)
+    checkParams(params, sql, statement.parameters)
     return this.#wait(() => statement.run(params))
   }
 
@@ -151,7 +151,7 @@ export class SqliteBackend<C extends SqliteConnection = SqliteConnection> implem
 
   query(sql: string, params: readonly Value[] = []): Row[] {
     const statement = this.#prepare(sql)
-    checkParams(params)
+    checkParams(params, sql, statement.parameters)
     // Always all(): get() and run() on RETURNING never checkpoint and can swallow a failed commit.
     const rows = this.#wait(() => statement.all(params))
     if (!rows.some(isSuspect)) return rows
@@ -168,7 +168,7 @@ export class SqliteBackend<C extends SqliteConnection = SqliteConnection> implem
     const statement = this.#prepare(sql)
     // Taken out of the cache while it runs: the same SQL may be run again meanwhile.
     this.#statements.delete(sql)
-    checkParams(params)
+    checkParams(params, sql, statement.parameters)
     return this.#rows(sql, statement, params)
   }
 

@@ -200,8 +200,8 @@ onEveryDriver('a parameter that no column holds is refused before it is sent', (
   assert.deepEqual(db.query('SELECT count(*) FROM t'), [[0n]])
 })
 
-onEveryDriver('too many parameters are an error', (db) => {
-  assert.throws(() => db.query('SELECT ?', [1n, 2n]))
+onEveryDriver('parameters may be numbered, where the driver takes them by their places', (db) => {
+  assert.throws(() => db.query('SELECT ?1', [1n, 2n]))
 })
 
 onEveryDriver('what the database refuses is a BackendError with its name and its cause', (db) => {

@@ -33,15 +33,10 @@ export class SqlCache {
 
 /** @throws TypeError, RangeError for parameters that are no values, or not as many as there are places. */
 export function checkRow(text: SqlText, params: readonly Value[], sql: string): void {
-  checkParams(params)
   if (text.parameters > MOST_PARAMETERS) {
     throw new RangeError(
       `sql has ${text.parameters} parameters, and PostgreSQL takes ${MOST_PARAMETERS}; use execMany() or arrays for ${quote(sql)}`,
     )
   }
-  if (params.length !== text.parameters) {
-    throw new TypeError(
-      `sql has ${text.parameters} parameters, got ${params.length} for ${quote(sql)}`,
-    )
-  }
+  checkParams(params, sql, text.parameters)
 }

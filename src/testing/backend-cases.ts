@@ -239,6 +239,18 @@ export const backendCases: readonly ConformanceCase[] = [
     )
     assert.equal(seen.length, 3)
   }),
+  onStore('refuses fewer or more parameters than there are placeholders', (db) => {
+    db.exec('CREATE TABLE t (a TEXT, b TEXT)')
+    const insert = "INSERT INTO t (a, b) VALUES (?, 'what?') -- ?"
+    for (const params of [[], ['a', 'b']]) {
+      assert.throws(() => db.exec(insert, params), TypeError)
+      assert.throws(() => db.query("SELECT ? || '?'", params), TypeError)
+      assert.throws(() => [...db.iterate('SELECT ?', params)], TypeError)
+      assert.throws(() => db.execMany(insert, [['a'], params]), TypeError)
+    }
+    assert.deepEqual(db.query('SELECT count(*) FROM t'), [[0n]])
+    assert.equal(db.exec(insert, ['a']), 1)
+  }),
   onStore('reads but does not write in a snapshot', (db) => {
     db.exec(TABLE)
     db.snapshot(() => {
