@@ -92,7 +92,7 @@ async function indexAll(db: Backend, options: Options, out: Output, anew: boolea
       : RecallIndex.open(db, name, expectedOf(options))
   if (anew) {
     // What cannot be read is to be said before anything is gone.
-    if (file !== undefined) vectorLines(file).next()
+    if (file !== undefined) vectorLines(file).some(() => true)
     index.clear()
   }
   const bar = new ProgressBar(Number(index.status().behind))

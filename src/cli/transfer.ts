@@ -92,7 +92,7 @@ export const importCommand: Command = {
     // Nobody is to wait for the lock while a pipe is slow.
     using input = file === '-' ? spooledInput() : undefined
     // No store is made for a file that is not there.
-    linesOf(input?.file ?? file).next()
+    linesOf(input?.file ?? file).some(() => true)
     using db = openForWriting(store)
     const done = { imported: 0, present: 0, bad: 0 }
     const problems = new Output(2)
