@@ -63,6 +63,12 @@ export function* linesOf(file: string): Generator<{ number: number; bytes: Uint8
   if (!isBlank(bytes)) yield { number, bytes }
 }
 
+/** Read the first of `lines`, so that what is wrong with their file is said before anything is done. */
+export function lookInto(lines: Generator<unknown, void>): void {
+  lines.next()
+  lines.return()
+}
+
 function isBlank(bytes: Buffer): boolean {
   return bytes.toString('latin1').trim() === ''
 }

@@ -11,7 +11,7 @@ import {
 } from '../recall/index.ts'
 import { type Command, FoundFault, integerOption, UsageError } from './command.ts'
 import { embedCommand } from './embed-command.ts'
-import { spooledInput } from './input.ts'
+import { lookInto, spooledInput } from './input.ts'
 import { count, type Output } from './output.ts'
 import { ProgressBar } from './progress.ts'
 import { NAMED, NAMED_HELP, nameOf, type Options } from './recall-name.ts'
@@ -92,7 +92,7 @@ async function indexAll(db: Backend, options: Options, out: Output, anew: boolea
       : RecallIndex.open(db, name, expectedOf(options))
   if (anew) {
     // What cannot be read is to be said before anything is gone.
-    if (file !== undefined) vectorLines(file).some(() => true)
+    if (file !== undefined) lookInto(vectorLines(file))
     index.clear()
   }
   const bar = new ProgressBar(Number(index.status().behind))

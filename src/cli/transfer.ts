@@ -11,7 +11,7 @@
 import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync } from 'node:fs'
 import { type Backend, commitEventToJson, type Entry, WriterLog } from '../index.ts'
 import { type Command, FoundFault, messageOf, UsageError } from './command.ts'
-import { linesOf, spooledInput } from './input.ts'
+import { linesOf, lookInto, spooledInput } from './input.ts'
 import { asText, counted, Output } from './output.ts'
 import { hasCounters, hasLog, openForReading, openForWriting, tellIfAbsent } from './store.ts'
 
@@ -92,7 +92,7 @@ export const importCommand: Command = {
     // Nobody is to wait for the lock while a pipe is slow.
     using input = file === '-' ? spooledInput() : undefined
     // No store is made for a file that is not there.
-    linesOf(input?.file ?? file).some(() => true)
+    lookInto(linesOf(input?.file ?? file))
     using db = openForWriting(store)
     const done = { imported: 0, present: 0, bad: 0 }
     const problems = new Output(2)
