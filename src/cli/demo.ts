@@ -142,7 +142,7 @@ function ring(out: Output, store: string): string {
 }
 
 async function wake(out: Output, store: string): Promise<void> {
-  step(out, 4, 'two processes wait for each other, and no entry is looked for in vain')
+  step(out, 4, 'two processes wake each other, without polling')
   await wakeByStore(out, store)
   if (isServerUrl(store)) return
   if (hasMesh()) await wakeByMesh(out, store)
