@@ -8,13 +8,14 @@
  * @module
  */
 import { appendEntries } from './append.ts'
-import { checkBytes, checkCount, checkInt64, checkText, MAX_INT64, typeName } from './arguments.ts'
+import { checkCount, checkInt64, checkText, MAX_INT64, typeName } from './arguments.ts'
 import type { Backend } from './backend.ts'
 import { checkHead, type Entry, type Head, type LogHead } from './entry.ts'
 import { quote } from './errors.ts'
 import { headsOf, streamsOf, writersOf } from './log-names.ts'
 import { type LogPage, pages, type Range } from './log-page.ts'
 import { checkOldest, entriesOf, lazyEntriesOf, parseRow } from './log-rows.ts'
+import { toPayload } from './payload.ts'
 import { ensureTable, LOG } from './schema.ts'
 import { type Progress, verifyLog } from './verify.ts'
 
@@ -267,36 +268,6 @@ function pagesOf(
 function checkNames(stream: unknown, writer: unknown): void {
   checkText('stream', stream)
   checkText('writer', writer)
-}
-
-/** A copy: the caller may go on using its buffer, and another thread may write to it. */
-function toPayload(argument: string, payload: unknown): Uint8Array {
-  if (typeof payload === 'string') {
-    if (payload.isWellFormed()) return plain(Buffer.from(payload))
-    throw new TypeError(
-      `${argument} holds a lone surrogate, which UTF-8 has no form for: ${quote(payload)}`,
-    )
-  }
-  checkBytes(`${argument} (a string or bytes)`, payload)
-  if (payload.length === 0) checkAttached(argument, payload)
-  return plain(Buffer.from(payload))
-}
-
-/** An array whose buffer went to another thread, or shrank, has no bytes and would pass for empty. */
-function checkAttached(argument: string, payload: Uint8Array): void {
-  try {
-    new Uint8Array(payload)
-  } catch (cause) {
-    throw new TypeError(`${argument} lies in a buffer that was transferred or shrunk`, { cause })
-  }
-}
-
-/**
- * The bytes of a fresh Buffer. Small ones are cut from Node's pool, which costs a fifth of an
- * array of its own: V8 keeps none above 64 bytes in its heap.
- */
-function plain({ buffer, byteOffset, length }: Buffer<ArrayBuffer>): Uint8Array {
-  return new Uint8Array(buffer, byteOffset, length)
 }
 
 /** Neither a lone string, whose characters are iterable too, nor what Array.from takes for empty. */
