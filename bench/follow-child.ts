@@ -3,7 +3,7 @@ import { parentPort } from 'node:worker_threads'
 import { type Backend, Doorbell, SqliteBackend, WriterLog } from 'agent-store'
 import { ThreadBell } from 'agent-store/follow'
 import { isServerUrl, PgBackend } from 'agent-store/postgres'
-import { joinMesh, meshBellOf } from '../src/cli/demo-bells.ts'
+import { joinMesh, meshBellOf } from '../src/cli/demo/bells.ts'
 
 const [, , kind, place = '', third = '', fourth = '', ...more] = process.argv
 

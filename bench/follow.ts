@@ -17,7 +17,7 @@ import { type Backend, SqliteBackend, WriterLog } from 'agent-store'
 import { type FollowOptions, follow, ThreadBell } from 'agent-store/follow'
 import { formatPeer, KeyPair, MeshBell, writeKeyFile } from 'agent-store/mesh'
 import { PgBackend } from 'agent-store/postgres'
-import { hasMesh, joinMesh, openDeaf } from '../src/cli/demo-bells.ts'
+import { hasMesh, joinMesh, openDeaf } from '../src/cli/demo/bells.ts'
 import { startServer, withoutServer } from '../test/postgres/server.ts'
 
 const { values } = parseArgs({

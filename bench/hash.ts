@@ -1,6 +1,6 @@
 /** `npm run bench:hash`: nanoseconds for one BLAKE3, by both kernels, medians. */
-import { loadWasmKernel } from '../src/blake3-wasm.ts'
-import { typescriptKernel } from '../src/chain.ts'
+import { loadWasmKernel } from '../src/hash/blake3-wasm.ts'
+import { typescriptKernel } from '../src/hash/chain.ts'
 
 const ROUNDS = 15
 const ROUND_BYTES = 8_000_000

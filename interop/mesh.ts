@@ -15,11 +15,8 @@ import {
   Agent,
   type BusOptions,
   type Delivery,
-  DifferentUserError,
   defaultKeyPath,
   Envelope,
-  FrameError,
-  HandshakeError,
   IrohTransport,
   KeyPair,
   MdnsPeers,
@@ -34,7 +31,7 @@ import { encodeBusMessage } from '../src/mesh/bus-message.ts'
 import { ENVELOPE_FRAME_BYTES, encodeFrame, HANDSHAKE_FRAME_BYTES } from '../src/mesh/frame.ts'
 import { FramedStream } from '../src/mesh/framed-stream.ts'
 import { greet } from '../src/mesh/handshake.ts'
-import { Trust } from '../src/mesh/trust.ts'
+import { Trust } from '../src/mesh/identity/trust.ts'
 import { buildRust } from './rust.ts'
 import { type Bound, peerOf, placeOf, RustPeer } from './rust-peer.ts'
 
@@ -234,7 +231,9 @@ const CASES: Readonly<Record<string, (scene: Scene) => Promise<unknown>>> = {
   'another user is refused by both': async (scene) => {
     const { rust, bound } = await scene.rustBus()
     const stranger = await scene.bus(Agent.issue(KeyPair.generate(), { role: 'stranger' }))
-    await assert.rejects(stranger.publish(peerOf(bound), TOPIC, 'x'), DifferentUserError)
+    await assert.rejects(stranger.publish(peerOf(bound), TOPIC, 'x'), {
+      code: 'MESH_DIFFERENT_USER',
+    })
     const heard = await rust.publish(ours(stranger), TOPIC, Buffer.from('x')).catch(String)
     assert.match(String(heard), /user/i)
     assert.deepEqual(rust.told, [])
@@ -296,7 +295,9 @@ const CASES: Readonly<Record<string, (scene: Scene) => Promise<unknown>>> = {
     )
     assert.equal(outcome === 'taken', scene.lane === '0.6.2', outcome)
     const bus = await scene.bus()
-    await assert.rejects(sendRaw(transport, ours(bus), other, new Uint8Array()), HandshakeError)
+    await assert.rejects(sendRaw(transport, ours(bus), other, new Uint8Array()), {
+      code: 'MESH_HANDSHAKE',
+    })
     return `theirs: ${outcome}`
   },
 
@@ -381,10 +382,9 @@ const CASES: Readonly<Record<string, (scene: Scene) => Promise<unknown>>> = {
       (await all).map(({ body }) => Buffer.from(body)),
       sent,
     )
-    await assert.rejects(
-      bus.publish(peerOf(bound), TOPIC, new Uint8Array(2_000_000).fill(200)),
-      FrameError,
-    )
+    await assert.rejects(bus.publish(peerOf(bound), TOPIC, new Uint8Array(2_000_000).fill(200)), {
+      code: 'MESH_FRAME',
+    })
     assert.equal(HANDSHAKE_FRAME_BYTES, 16_384)
   },
 

@@ -1,5 +1,5 @@
 // Packs the package, installs it into an empty project, and runs the README's tour there:
-// by import, by require, and on the command line; loads every other part of it as well.
+// by import, by require, and on the command line; runs the examples, and loads every other part.
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -29,6 +29,15 @@ try {
   if (required === tour) throw new Error('the tour imports nothing')
   writeFileSync(join(folder, 'tour.cts'), required)
   run(process.execPath, ['tour.cts'])
+
+  // The examples run as the READMEs that are packed beside them say.
+  for (const example of readdirSync('examples')) {
+    const packedReadme = join(folder, 'node_modules/agent-store/examples', example, 'README.md')
+    const blocks = [...readFileSync(packedReadme, 'utf8').matchAll(/```sh\n([\s\S]*?)```/g)]
+    const commands = blocks.map(([, block]) => block).find((block) => block.startsWith('cp '))
+    if (commands === undefined) throw new Error(`${example}: the README does not say how to run it`)
+    run('sh', ['-euc', commands])
+  }
 
   // Every part loads where no optional peer is installed, and says so when it needs one.
   const { exports } = JSON.parse(readFileSync('package.json', 'utf8'))

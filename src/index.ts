@@ -3,22 +3,10 @@
  *
  * @module
  */
-export { checkParams, checkText } from './arguments.ts'
-export type { Backend, Dialect, Row, Value } from './backend.ts'
-export { Blake3 } from './blake3.ts'
-export { blake3, chainHash } from './chain.ts'
-export { type CommitEvent, Doorbell, type DoorbellOptions, type Subscriber } from './doorbell.ts'
-export {
-  type CommitEventJson,
-  commitEventFromJson,
-  commitEventToJson,
-  type Entry,
-  type EntryJson,
-  entryFromJson,
-  entryToJson,
-  type Head,
-  type LogHead,
-} from './entry.ts'
+import './contract/runtime.ts'
+
+export type { Backend, Dialect, Row, Value } from './contract/backend.ts'
+export type { CommitEvent, Entry, Head, LogHead } from './contract/entry.ts'
 export {
   BackendError,
   BusyError,
@@ -34,23 +22,31 @@ export {
   MalformedRowError,
   NonMonotonicGenerationError,
   PolicyError,
-  quote,
   SchemaError,
   StaleGenerationError,
   StoreError,
-} from './errors.ts'
-export { type Ed25519KeyObject, Fingerprint } from './fingerprint.ts'
-export { Generation } from './generation.ts'
-export { type BackendKind, StorePolicy } from './policy.ts'
-export { ensureTable, type Table } from './schema.ts'
-export { SqliteBackend, type SqliteConnectionOptions } from './sqlite.ts'
-export type { BetterSqlite3Database, SqliteConnection } from './sqlite-driver.ts'
-export type { Durability, JournalMode, SqliteOptions } from './sqlite-file.ts'
-export { type TransactionControl, TransactionScope } from './transaction.ts'
-export type { Progress } from './verify.ts'
+} from './contract/errors.ts'
+export { Blake3 } from './hash/blake3.ts'
+export { blake3, chainHash } from './hash/chain.ts'
+export {
+  type CommitEventJson,
+  commitEventFromJson,
+  commitEventToJson,
+  type EntryJson,
+  entryFromJson,
+  entryToJson,
+} from './log/entry-json.ts'
+export type { Progress } from './log/verify.ts'
 export {
   type AppendOptions,
   type ReadOptions,
   type VerifyOptions,
   WriterLog,
-} from './writer-log.ts'
+} from './log/writer-log.ts'
+export { Doorbell, type DoorbellOptions, type Subscriber } from './primitives/doorbell.ts'
+export { type Ed25519KeyObject, Fingerprint } from './primitives/fingerprint.ts'
+export { Generation } from './primitives/generation.ts'
+export { type BackendKind, StorePolicy } from './primitives/policy.ts'
+export { SqliteBackend, type SqliteConnectionOptions } from './sqlite/backend.ts'
+export type { BetterSqlite3Database, SqliteConnection } from './sqlite/driver.ts'
+export type { Durability, JournalMode, SqliteOptions } from './sqlite/file.ts'

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import './from-source.ts'
 import fs from 'node:fs'
 import os from 'node:os'
 import { join } from 'node:path'

@@ -11,7 +11,8 @@ import { SqliteBackend, WriterLog } from 'agent-store'
 import { keepIndexed, RecallIndex, textOf } from 'agent-store/recall'
 import { HASHED_LETTERS, hashedLetters, vectorOf } from './hashed-letters.ts'
 
-const OWN = new URL('../../data/agent-turns.jsonl', import.meta.url)
+/** The turns that come along with the package, wherever this file was copied to. */
+const OWN = new URL('data/agent-turns.jsonl', import.meta.resolve('agent-store/package.json'))
 const ASKED = [
   'why does the login test fail?',
   'who dropped support for a node version?',

@@ -1,16 +1,18 @@
 #!/usr/bin/env node
 /**
- * What `agent-store` starts: the command line, where this Node can run it. It imports nothing
- * before it knows, since an older one fails at the first import with a stack.
+ * What `agent-store` starts: the command line, where this Node can run it. An older Node fails at
+ * the first import with a stack, so the check of the version is imported first, by itself.
  *
  * @module
  */
-const LEAST = 24
-
-const [major = 0] = process.versions.node.split('.').map(Number)
-if (major < LEAST && process.versions.bun === undefined && !('Deno' in globalThis)) {
-  console.error(`agent-store: needs Node ${LEAST} or newer, and this is ${process.versions.node}`)
+const refusal: unknown = await import('../contract/runtime.ts').then(
+  () => undefined,
+  (error: unknown) => error,
+)
+if (refusal === undefined) await import('./main.ts')
+else {
+  console.error(refusal instanceof Error ? refusal.message : refusal)
   process.exitCode = 3
-} else await import('./main.ts')
+}
 
 export {}

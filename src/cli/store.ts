@@ -4,9 +4,10 @@
  *
  * @module
  */
+
+import { isTable, LOG, META } from '../contract/tables.ts'
 import { type Backend, Generation, SchemaError, SqliteBackend, WriterLog } from '../index.ts'
 import { isServerUrl, openStore, PgBackend, type PgOptions } from '../postgres/index.ts'
-import { isTable, LOG, META } from '../schema.ts'
 
 /**
  * Open an existing store for reading.

@@ -9,6 +9,7 @@
  *
  * @module
  */
+import { sameValues } from '#shared'
 import type { Backend, Dialect, Row } from '../index.ts'
 
 /** How far a log is said to reach. */
@@ -20,10 +21,20 @@ export interface News {
   readonly contentHash?: Uint8Array
 }
 
-const VERSION: Readonly<Record<Dialect, string>> = {
+interface Look {
+  /** Another answer than before says that something may have been committed. */
+  readonly version: string
+  /** Whether writers take turns, so that rowids are in the order of the commits. */
+  readonly isInOrder: boolean
+}
+
+const LOOK: Readonly<Record<Dialect, Look>> = {
   // Commits of other connections, and what this one has changed.
-  sqlite: 'SELECT data_version, total_changes() FROM pragma_data_version',
-  postgres: 'SELECT pg_current_snapshot()::text',
+  sqlite: {
+    version: 'SELECT data_version, total_changes() FROM pragma_data_version',
+    isInOrder: true,
+  },
+  postgres: { version: 'SELECT pg_current_snapshot()::text', isInOrder: false },
 }
 const LAST = `SELECT rowid, stream, writer, seq, content_hash FROM _agent_store_log
   ORDER BY rowid DESC LIMIT 1`
@@ -50,9 +61,10 @@ export class Changes {
 
   /** @returns the logs that have grown since the last look; `undefined` when any may have. */
   look(): readonly News[] | undefined {
-    const version = this.#db.query(VERSION[this.#db.dialect])[0]?.join()
+    const look = LOOK[this.#db.dialect]
+    const version = this.#db.query(look.version)[0]?.join()
     if (version === this.#version) return []
-    const news = this.#db.dialect === 'sqlite' ? this.#rowsBehindLast() : undefined
+    const news = look.isInOrder ? this.#rowsBehindLast() : undefined
     this.#version = version
     return news
   }
@@ -65,7 +77,7 @@ export class Changes {
     if (before === undefined || last === undefined) return undefined
     const [rowid = null] = before
     const still = this.#db.query(ROW_AT, [rowid])[0]
-    if (still === undefined || !sameRow(still, before)) return undefined
+    if (still === undefined || !sameValues(still, before)) return undefined
     const news: News[] = []
     for (const [stream, writer, seq] of this.#db.query(SINCE, [rowid])) {
       // Malformed: whoever reads that log says so.
@@ -75,13 +87,4 @@ export class Changes {
     }
     return news
   }
-}
-
-function sameRow(a: Row, b: Row): boolean {
-  return a.every((cell, i) => {
-    const other = b[i]
-    return cell instanceof Uint8Array && other instanceof Uint8Array
-      ? Buffer.compare(cell, other) === 0
-      : cell === other
-  })
 }

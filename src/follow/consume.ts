@@ -8,10 +8,11 @@
  *
  * @module
  */
-import { type Backend, type Entry, type Head, InDoubtError, quote } from '../index.ts'
+import { quote } from '#shared'
+import { type Backend, type Entry, type Head, InDoubtError } from '../index.ts'
 import type { Consumer } from './consumer.ts'
 import { StaleCursorError } from './errors.ts'
-import { follow, isPassing } from './following.ts'
+import { type Following, follow, isPassing } from './follow.ts'
 import type { FollowOptions } from './options.ts'
 
 /** How to consume. */
@@ -61,7 +62,22 @@ async function consumeOn(
   batch: number,
   handle: (entry: Entry) => void,
 ): Promise<'moved' | 'ended'> {
-  await using following = follow(db, { ...options, after: consumer })
+  const following = follow(db, { ...options, after: consumer })
+  try {
+    return await handleRuns(db, consumer, options, batch, handle, following)
+  } finally {
+    await following[Symbol.asyncDispose]()
+  }
+}
+
+async function handleRuns(
+  db: Backend,
+  consumer: Consumer,
+  options: ConsumeOptions,
+  batch: number,
+  handle: (entry: Entry) => void,
+  following: Following,
+): Promise<'moved' | 'ended'> {
   for (;;) {
     const run = await following.nextRun(batch)
     const [first] = run

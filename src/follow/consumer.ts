@@ -7,48 +7,9 @@
  *
  * @module
  */
-import {
-  type Backend,
-  checkText,
-  type Entry,
-  ensureTable,
-  type Head,
-  type LogHead,
-  MalformedRowError,
-  quote,
-  type Table,
-} from '../index.ts'
+import { CURSOR, checkText, ensureTable, quote } from '#shared'
+import { type Backend, type Entry, type Head, type LogHead, MalformedRowError } from '../index.ts'
 import { StaleCursorError } from './errors.ts'
-
-const CURSOR: Table = {
-  name: '_agent_store_cursor',
-  sqlite: {
-    ddl:
-      'CREATE TABLE IF NOT EXISTS _agent_store_cursor (' +
-      'consumer TEXT NOT NULL, stream TEXT NOT NULL, writer TEXT NOT NULL, ' +
-      'seq INTEGER NOT NULL, content_hash BLOB NOT NULL, PRIMARY KEY (consumer, stream, writer))',
-    columns: [
-      'consumer TEXT NOT NULL PRIMARY KEY 1',
-      'stream TEXT NOT NULL PRIMARY KEY 2',
-      'writer TEXT NOT NULL PRIMARY KEY 3',
-      'seq INTEGER NOT NULL',
-      'content_hash BLOB NOT NULL',
-    ],
-  },
-  postgres: {
-    ddl:
-      'CREATE TABLE IF NOT EXISTS _agent_store_cursor (' +
-      'consumer TEXT COLLATE "C" NOT NULL, stream TEXT COLLATE "C" NOT NULL, writer TEXT COLLATE "C" NOT NULL, ' +
-      'seq BIGINT NOT NULL, content_hash BYTEA NOT NULL, PRIMARY KEY (consumer, stream, writer))',
-    columns: [
-      'consumer text COLLATE C NOT NULL PRIMARY KEY 1',
-      'stream text COLLATE C NOT NULL PRIMARY KEY 2',
-      'writer text COLLATE C NOT NULL PRIMARY KEY 3',
-      'seq bigint NOT NULL',
-      'content_hash bytea NOT NULL',
-    ],
-  },
-}
 
 const WHERE = 'WHERE consumer = ? AND stream = ? AND writer = ?'
 const ALL = `SELECT stream, writer, seq, content_hash FROM _agent_store_cursor

@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { type Head, quote, StoreError } from '../index.ts'
+import { nameErrors, quote } from '#shared'
+import { type Head, StoreError } from '../index.ts'
 
 /**
  * A cursor points at an entry that this store does not have: it belongs to another store, or
@@ -75,3 +76,5 @@ export class ForkError extends StoreError {
     this.stored = stored
   }
 }
+
+nameErrors({ CursorError, StaleCursorError, ForkError })

@@ -4,7 +4,8 @@
  *
  * @module
  */
-import { type Backend, checkText, type LogHead, quote, WriterLog } from '../index.ts'
+import { checkSelection, type LogName, type SelectedNames } from '#shared'
+import { type Backend, type LogHead, WriterLog } from '../index.ts'
 
 /** Which logs; all of them where nothing is said. */
 export interface Selection {
@@ -18,39 +19,32 @@ export interface Selection {
 
 /** A selection that was checked. */
 export class SelectedLogs {
+  readonly #names: SelectedNames
   readonly #streams: ReadonlySet<string> | undefined
-  readonly #prefix: string
-  readonly #writer: string | undefined
 
   /** @throws TypeError for names that cannot be stored, or for `stream` and `prefix` together. */
-  constructor({ stream, prefix, writer }: Selection) {
-    if (stream !== undefined) {
-      const streams = typeof stream === 'string' ? [stream] : [...stream]
-      for (const name of streams) checkText('stream', name)
-      if (prefix !== undefined) {
-        throw new TypeError(`stream and prefix exclude each other, got ${quote(prefix)} as well`)
-      }
-      this.#streams = new Set(streams)
-    }
-    if (prefix !== undefined) checkText('prefix', prefix)
-    if (writer !== undefined) checkText('writer', writer)
-    this.#prefix = prefix ?? ''
-    this.#writer = writer
+  constructor(selection: Selection) {
+    this.#names = checkSelection(selection)
+    const { streams } = this.#names
+    this.#streams = streams && new Set(streams)
   }
 
-  has({ stream, writer }: { readonly stream: string; readonly writer: string }): boolean {
-    if (this.#writer !== undefined && writer !== this.#writer) return false
-    return this.#streams?.has(stream) ?? stream.startsWith(this.#prefix)
+  has(log: LogName): boolean {
+    const { writer = log.writer, prefix } = this.#names
+    return (
+      log.writer === writer && (this.#streams?.has(log.stream) ?? log.stream.startsWith(prefix))
+    )
   }
 
   /** How far each of the logs reaches now. */
   heads(db: Backend): LogHead[] {
-    const streams = this.#streams ?? WriterLog.streams(db, { prefix: this.#prefix })
+    const { prefix, writer: only } = this.#names
+    const streams = this.#streams ?? WriterLog.streams(db, { prefix })
     const heads: LogHead[] = []
     for (const stream of streams) {
-      if (this.#writer === undefined) heads.push(...WriterLog.heads(db, stream))
+      if (only === undefined) heads.push(...WriterLog.heads(db, stream))
       else {
-        const head = WriterLog.head(db, stream, this.#writer)
+        const head = WriterLog.head(db, stream, only)
         if (head !== null) {
           const { writer, seq, contentHash } = head
           heads.push({ stream, writer, seq, contentHash })
@@ -62,7 +56,7 @@ export class SelectedLogs {
 }
 
 /**
- * How far the selected logs reach now: the cursor of who wants only what comes from here on.
+ * How far the selected logs reach now: the cursor of a reader that wants only what comes from here on.
  *
  * @example
  * ```ts
@@ -71,9 +65,4 @@ export class SelectedLogs {
  */
 export function headsOf(db: Backend, selection: Selection = {}): LogHead[] {
   return new SelectedLogs(selection).heads(db)
-}
-
-/** The name of a log as one text: no name holds a NUL. */
-export function keyOf({ stream, writer }: { readonly stream: string; readonly writer: string }) {
-  return `${stream}\0${writer}`
 }

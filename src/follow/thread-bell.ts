@@ -8,10 +8,10 @@
  * @module
  */
 import { BroadcastChannel } from 'node:worker_threads'
+import { checkText } from '#shared'
 import {
   type CommitEvent,
   type CommitEventJson,
-  checkText,
   commitEventFromJson,
   commitEventToJson,
   Doorbell,

@@ -3,10 +3,10 @@
  *
  * @module
  */
-import { jsonBytes, jsonString, utf8 } from './canonical-json.ts'
-import { checkLength } from './ed25519.ts'
-import { BadBusMessageError, EncodingError } from './errors.ts'
-import { JsonReader } from './json-reader.ts'
+import { checkBytes } from '#shared'
+import { hasCode, MeshError } from './errors.ts'
+import { jsonBytes, jsonString, utf8 } from './json/canonical-json.ts'
+import { JsonReader } from './json/strict-json.ts'
 
 /** `topic` is the wire form; `correlation` has 16 bytes. */
 export type BusMessage =
@@ -24,19 +24,21 @@ export function encodeBusMessage(message: BusMessage): Uint8Array {
   let json = `{"kind":"${message.kind}"`
   if (message.kind !== 'reply') json += `,"topic":${jsonString('topic', message.topic)}`
   if (message.kind !== 'publish') {
-    checkLength('correlation', message.correlation, 16)
+    checkBytes('correlation', message.correlation, 16)
     json += `,"correlation":${jsonBytes(message.correlation)}`
   }
   return utf8(`${json},"body":${jsonBytes(message.body)}}`)
 }
 
-/** Read a payload. @throws BadBusMessageError. */
+/** Read a payload. @throws MeshError MESH_BAD_BUS_MESSAGE. */
 export function decodeBusMessage(payload: Uint8Array): BusMessage {
   try {
     return JsonReader.parse(payload, read)
   } catch (cause) {
-    if (!(cause instanceof EncodingError)) throw cause
-    throw new BadBusMessageError(`the payload is no bus message: ${cause.message}`, { cause })
+    if (!hasCode(cause, 'MESH_ENCODING')) throw cause
+    throw new MeshError('MESH_BAD_BUS_MESSAGE', `the payload is no bus message: ${cause.message}`, {
+      cause,
+    })
   }
 }
 

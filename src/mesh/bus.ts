@@ -6,27 +6,22 @@
  *
  * @module
  */
+import { checkFunction, sameBytes, throwUncaught } from '#shared'
 import { Fingerprint } from '../index.ts'
-import type { Agent } from './agent.ts'
-import { checkUint64 } from './canonical-json.ts'
 import { within } from './deadline.ts'
-import {
-  BadSignatureError,
-  MeshClosedError,
-  type MeshError,
-  MeshTimeoutError,
-  UnreachableError,
-} from './errors.ts'
+import { fingerprintOf, PeerList, type PeerSource } from './discovery/peers.ts'
+import { MeshClosedError, MeshError, MeshTimeoutError, UnreachableError } from './errors.ts'
+import type { Agent } from './identity/agent.ts'
+import { Trust } from './identity/trust.ts'
 import { type Arrival, Inbound } from './inbound.ts'
 import { Inbox } from './inbox.ts'
+import { checkUint64 } from './json/canonical-json.ts'
 import { type BusLimits, completeLimits } from './limits.ts'
 import { Outbound } from './outbound.ts'
-import { fingerprintOf, PeerList, type PeerSource } from './peers.ts'
 import { bytesOf, type RequestHandler, Requests } from './requests.ts'
 import { Subscription, Subscriptions, type TopicSubscriber } from './subscription.ts'
 import { topicToWire } from './topic.ts'
 import type { Connection, Peer, Transport } from './transport.ts'
-import { Trust } from './trust.ts'
 
 /** Options of {@link MeshBus.bind}. */
 export interface BusOptions {
@@ -82,8 +77,11 @@ export class MeshBus implements AsyncDisposable {
     const { agent, transport, keepConnections = false, firstSequence = 1n } = options
     checkUint64('firstSequence', firstSequence)
     if (firstSequence === 0n) throw new RangeError('firstSequence must be from 1, got 0')
-    if (Buffer.compare(transport.publicKey, agent.key.publicKey) !== 0) {
-      throw new BadSignatureError("the transport is bound with another key than the agent's")
+    if (!sameBytes(transport.publicKey, agent.key.publicKey)) {
+      throw new MeshError(
+        'MESH_BAD_SIGNATURE',
+        "the transport is bound with another key than the agent's",
+      )
     }
     this.agent = agent
     this.#options = options
@@ -120,7 +118,7 @@ export class MeshBus implements AsyncDisposable {
   /**
    * Take an agent's place on the mesh; from now on others can reach it.
    * @throws TypeError, RangeError when an option is not what it should be.
-   * @throws BadSignatureError when the transport has another key than the agent.
+   * @throws MeshError MESH_BAD_SIGNATURE when the transport has another key than the agent.
    */
   static bind(options: BusOptions): MeshBus {
     return new MeshBus(options)
@@ -134,13 +132,11 @@ export class MeshBus implements AsyncDisposable {
 
   /**
    * Be told of what is published to this agent on a topic, or on all whose name has a prefix.
-   * @returns the way out; calling it again does nothing.
+   * @returns a function that unsubscribes; calling it again does nothing.
    * @throws TypeError.
    */
   subscribe(topic: string | { readonly prefix: string }, subscriber: TopicSubscriber): () => void {
-    if (typeof subscriber !== 'function') {
-      throw new TypeError(`subscriber must be a function, got ${typeof subscriber}`)
-    }
+    checkFunction('subscriber', subscriber)
     const subscription = new Subscription(subscriber, (error) => this.#failed(error))
     return typeof topic === 'string'
       ? this.#subscriptions.add(this.#wire(topic), subscription)
@@ -150,8 +146,8 @@ export class MeshBus implements AsyncDisposable {
   /**
    * Send to one peer what it may have subscribed to. Resolves when the peer's machine has it.
    * @param to a peer, or the fingerprint of one that `peers` knows.
-   * @throws MeshError: UnreachableError, MeshTimeoutError, DifferentUserError, BadCertChainError,
-   *   HandshakeError, PeerClosedError, FrameError (the body is too large), BacklogError, MeshClosedError.
+   * @throws MeshError: UnreachableError, MeshTimeoutError, MESH_DIFFERENT_USER, MESH_BAD_CERT_CHAIN,
+   *   MESH_HANDSHAKE, PeerClosedError, MESH_FRAME (the body is too large), BacklogError, MeshClosedError.
    */
   async publish(to: Peer | Fingerprint, topic: string, body: Uint8Array | string): Promise<void> {
     const message = { kind: 'publish', topic: this.#wire(topic), body: bytesOf(body) } as const
@@ -160,12 +156,10 @@ export class MeshBus implements AsyncDisposable {
 
   /**
    * Answer requests on a topic. A topic has one handler; a second takes its place.
-   * @returns the way out.
+   * @returns a function that removes the handler.
    */
   handle(topic: string, handler: RequestHandler): () => void {
-    if (typeof handler !== 'function') {
-      throw new TypeError(`handler must be a function, got ${typeof handler}`)
-    }
+    checkFunction('handler', handler)
     return this.#requests.handle(this.#wire(topic), handler)
   }
 
@@ -273,11 +267,4 @@ export class MeshBus implements AsyncDisposable {
   #wire(name: string): string {
     return topicToWire({ user: this.agent.user, name })
   }
-}
-
-/** As for an event listener: reported by Node, and no reason for the bus to fail. */
-function throwUncaught(error: unknown): void {
-  queueMicrotask(() => {
-    throw error
-  })
 }

@@ -6,10 +6,11 @@
  *
  * @module
  */
-import { type CommitEvent, checkText } from '../index.ts'
-import { jsonString, utf8 } from './canonical-json.ts'
-import { BadBellError, EncodingError } from './errors.ts'
-import { JsonReader } from './json-reader.ts'
+import { checkText } from '#shared'
+import type { CommitEvent } from '../index.ts'
+import { hasCode, MeshError } from './errors.ts'
+import { jsonString, utf8 } from './json/canonical-json.ts'
+import { JsonReader } from './json/strict-json.ts'
 import { DOORBELL_PREFIX } from './topic.ts'
 
 const VERSION = 1n
@@ -33,24 +34,27 @@ export function encodeBell({ stream, writer, seq, contentHash }: CommitEvent): U
 /**
  * Read what came on `topic`.
  * @returns `undefined` for another version, which is not for us.
- * @throws BadBellError when it announces nothing that could be.
+ * @throws MeshError MESH_BAD_BELL when it announces nothing that could be.
  */
 export function decodeBell(topic: string, body: Uint8Array): CommitEvent | undefined {
   if (body.length > MAX_BYTES) {
-    throw new BadBellError(`a bell has at most ${MAX_BYTES} bytes, got ${body.length}`)
+    throw new MeshError(
+      'MESH_BAD_BELL',
+      `a bell has at most ${MAX_BYTES} bytes, got ${body.length}`,
+    )
   }
   try {
     if (JsonReader.parse(body, readVersion) !== VERSION) return undefined
     const event = JsonReader.parse(body, readEvent)
     if (DOORBELL_PREFIX + event.stream !== topic) {
-      throw new BadBellError('a bell announces another stream than that of its topic')
+      throw new MeshError('MESH_BAD_BELL', 'a bell announces another stream than that of its topic')
     }
     checkText('stream', event.stream)
     checkText('writer', event.writer)
     return event
   } catch (cause) {
-    if (!(cause instanceof EncodingError || cause instanceof TypeError)) throw cause
-    throw new BadBellError(`this is no bell: ${cause.message}`, { cause })
+    if (!(hasCode(cause, 'MESH_ENCODING') || cause instanceof TypeError)) throw cause
+    throw new MeshError('MESH_BAD_BELL', `this is no bell: ${cause.message}`, { cause })
   }
 }
 

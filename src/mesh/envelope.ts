@@ -4,14 +4,16 @@
  *
  * @module
  */
+
 import { randomBytes } from 'node:crypto'
+import { checkBytes, sameBytes } from '#shared'
 import { blake3, Fingerprint } from '../index.ts'
-import type { Agent } from './agent.ts'
-import { checkUint64, concat, jsonBytes, jsonString, utf8 } from './canonical-json.ts'
-import { Certificate } from './certificate.ts'
-import { checkLength, isSignature } from './ed25519.ts'
-import { BadSignatureError, MalformedEnvelopeError } from './errors.ts'
-import { JsonReader } from './json-reader.ts'
+import { MeshError } from './errors.ts'
+import type { Agent } from './identity/agent.ts'
+import { Certificate } from './identity/certificate.ts'
+import { isSignature } from './identity/keys.ts'
+import { checkUint64, concat, jsonBytes, jsonString, utf8 } from './json/canonical-json.ts'
+import { JsonReader } from './json/strict-json.ts'
 
 const TAG = utf8('agent-mesh-envelope-v1')
 
@@ -60,7 +62,7 @@ export class Envelope {
   /** Sign a message. @throws TypeError, RangeError. */
   static seal(agent: Agent, content: EnvelopeContent): Envelope {
     const nonce = content.nonce ?? new Uint8Array(randomBytes(24))
-    checkLength('nonce', nonce, 24)
+    checkBytes('nonce', nonce, 24)
     checkUint64('sequence', content.sequence)
     const complete = { ...content, nonce }
     const payloadHash = blake3(content.payload)
@@ -68,7 +70,7 @@ export class Envelope {
     return new Envelope(agent.certificate, complete, payloadHash, signature)
   }
 
-  /** Read JSON. @throws EncodingError, InvalidCertChainError when the chain is too deep. */
+  /** Read JSON. @throws MeshError MESH_ENCODING, MESH_INVALID_CERT_CHAIN when the chain is too deep. */
   static fromJson(json: Uint8Array): Envelope {
     return JsonReader.parse(json, (reader) => {
       let certificate: Certificate | undefined
@@ -117,16 +119,17 @@ export class Envelope {
   /**
    * Check the chain, the payload's hash and the agent's signature.
    * @param verifyChain checks the certificate, where that was done before and need not be again.
-   * @throws as {@link Certificate.verify}; MalformedEnvelopeError, BadSignatureError.
+   * @throws as {@link Certificate.verify}; MESH_MALFORMED_ENVELOPE, MESH_BAD_SIGNATURE.
    */
   verify(verifyChain: (certificate: Certificate) => void = (one) => one.verify()): void {
     verifyChain(this.certificate)
-    if (Buffer.compare(blake3(this.payload), this.#payloadHash) !== 0) {
-      throw new MalformedEnvelopeError('the payload is not the one that was signed')
+    if (!sameBytes(blake3(this.payload), this.#payloadHash)) {
+      throw new MeshError('MESH_MALFORMED_ENVELOPE', 'the payload is not the one that was signed')
     }
     const message = signedBytes(this, this.#payloadHash)
     if (!isSignature(this.certificate.agentKey, message, this.#signature)) {
-      throw new BadSignatureError(
+      throw new MeshError(
+        'MESH_BAD_SIGNATURE',
         `the envelope is not signed by ${this.certificate.agent.short()}, whose certificate it carries`,
       )
     }

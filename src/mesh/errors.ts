@@ -1,154 +1,80 @@
 /**
- * What can go wrong on the mesh, as a small tree under {@link StoreError}: each class has a
- * stable `code`. Nothing that a peer sends makes anything else be thrown.
+ * What can go wrong on the mesh, as a small tree under {@link StoreError}. Nothing that a peer
+ * sends makes anything else be thrown.
+ *
+ * A class of its own has what changes what a caller does next: wait, try again, or give the bus
+ * up. Every other refusal is a {@link MeshError} that its `code` tells apart.
  *
  * @module
  */
-import { type Fingerprint, quote, StoreError } from '../index.ts'
+import { nameErrors, quote } from '#shared'
+import { StoreError } from '../index.ts'
 
-/** Root of every failure that the mesh itself reports. */
-export abstract class MeshError extends StoreError {}
+/** The stable codes of {@link MeshError}. `docs/errors.md` says what each one means. */
+export type MeshErrorCode =
+  | 'MESH_BACKLOG'
+  | 'MESH_BAD_BELL'
+  | 'MESH_BAD_BUS_MESSAGE'
+  | 'MESH_BAD_CERT_CHAIN'
+  | 'MESH_BAD_SEQUENCE'
+  | 'MESH_BAD_SIGNATURE'
+  | 'MESH_CAVEAT_AMPLIFICATION'
+  | 'MESH_CERTIFICATE_GENERATION'
+  | 'MESH_CLOSED'
+  | 'MESH_DIFFERENT_USER'
+  | 'MESH_ENCODING'
+  | 'MESH_FRAME'
+  | 'MESH_HANDSHAKE'
+  | 'MESH_INVALID_CERT_CHAIN'
+  | 'MESH_INVALID_KEY'
+  | 'MESH_KEY_FILE'
+  | 'MESH_MALFORMED_ENVELOPE'
+  | 'MESH_NOT_ADMITTED'
+  | 'MESH_PEER_CLOSED'
+  | 'MESH_REPLAY'
+  | 'MESH_TIMEOUT'
+  | 'MESH_TRANSPORT'
+  | 'MESH_UNREACHABLE'
 
-/** A key file cannot be read or written; `cause` holds the system's own error. */
-export class KeyFileError extends MeshError {
-  readonly code = 'MESH_KEY_FILE'
-}
+/** A failure that the mesh itself reports; `code` says which. */
+export class MeshError extends StoreError {
+  readonly code: MeshErrorCode
 
-/** A key is not what it should be: its PEM, its DER, or its public half. */
-export class InvalidKeyError extends MeshError {
-  readonly code = 'MESH_INVALID_KEY'
-}
-
-/** Bytes are not the JSON of the structure that was expected. */
-export class EncodingError extends MeshError {
-  readonly code = 'MESH_ENCODING'
-}
-
-/** An ed25519 signature does not verify, or a key is not the one that a certificate names. */
-export class BadSignatureError extends MeshError {
-  readonly code = 'MESH_BAD_SIGNATURE'
-}
-
-/** A certificate chain does not hang together, or is too deep. */
-export class InvalidCertChainError extends MeshError {
-  readonly code = 'MESH_INVALID_CERT_CHAIN'
-}
-
-/** A delegated certificate grants more than its parent has. */
-export class CaveatAmplificationError extends MeshError {
-  readonly code = 'MESH_CAVEAT_AMPLIFICATION'
-}
-
-/** A certificate is limited to generations, of which the current one is none. */
-export class CertificateGenerationError extends MeshError {
-  readonly code = 'MESH_CERTIFICATE_GENERATION'
-  /** The generation that was asked for; `undefined` where none is known, as on the bus. */
-  readonly current: bigint | undefined
-
-  constructor(current: bigint | undefined) {
-    super(
-      current === undefined
-        ? 'the certificate is limited to generations, and there is no current one here'
-        : `the certificate is not valid in generation ${current}`,
-    )
-    this.current = current
+  constructor(code: MeshErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.code = code
   }
-}
-
-/** The payload of an envelope is not the one that was signed. */
-export class MalformedEnvelopeError extends MeshError {
-  readonly code = 'MESH_MALFORMED_ENVELOPE'
-}
-
-/** A true envelope that is not ours to open: another carrier, user or recipient. */
-export class NotAdmittedError extends MeshError {
-  readonly code = 'MESH_NOT_ADMITTED'
-}
-
-/** The nonce of an envelope has been seen before. */
-export class ReplayError extends MeshError {
-  readonly code = 'MESH_REPLAY'
-}
-
-/** The sequence number of an envelope is not above all earlier ones of its sender. */
-export class BadSequenceError extends MeshError {
-  readonly code = 'MESH_BAD_SEQUENCE'
-  /** The least number that would have been accepted. */
-  readonly expected: bigint
-  readonly actual: bigint
-
-  constructor(expected: bigint, actual: bigint) {
-    super(`sequence ${actual} is out of order, expected ${expected} or more`)
-    this.expected = expected
-    this.actual = actual
-  }
-}
-
-/** The payload of a true envelope is no bus message. */
-export class BadBusMessageError extends MeshError {
-  readonly code = 'MESH_BAD_BUS_MESSAGE'
-}
-
-/** What came on a doorbell's topic announces no commit. */
-export class BadBellError extends MeshError {
-  readonly code = 'MESH_BAD_BELL'
-}
-
-/** A frame is larger than its limit, or the stream ended inside it. */
-export class FrameError extends MeshError {
-  readonly code = 'MESH_FRAME'
-}
-
-/** A handshake failed for another reason than trust: unreadable, or another agent's. */
-export class HandshakeError extends MeshError {
-  readonly code = 'MESH_HANDSHAKE'
-}
-
-/** The peer belongs to another user, or says that we do. */
-export class DifferentUserError extends MeshError {
-  readonly code = 'MESH_DIFFERENT_USER'
-  /** Whose the peer is; `undefined` where it refused us without telling. */
-  readonly theirs: Fingerprint | undefined
-
-  constructor(theirs?: Fingerprint) {
-    super(
-      theirs === undefined
-        ? 'the peer refused us: it belongs to another user'
-        : `the peer belongs to another user, ${theirs.short()}`,
-    )
-    this.theirs = theirs
-  }
-}
-
-/** A certificate shown in a handshake does not verify; `cause` says why, where it was we who looked. */
-export class BadCertChainError extends MeshError {
-  readonly code = 'MESH_BAD_CERT_CHAIN'
 }
 
 /** The connection or the stream is gone. */
 export class PeerClosedError extends MeshError {
-  readonly code = 'MESH_PEER_CLOSED'
+  constructor(message: string, options?: ErrorOptions) {
+    super('MESH_PEER_CLOSED', message, options)
+  }
 }
 
 /** The transport failed; `cause` holds its own error. */
 export class TransportError extends MeshError {
-  readonly code = 'MESH_TRANSPORT'
+  constructor(message: string, options?: ErrorOptions) {
+    super('MESH_TRANSPORT', message, options)
+  }
 }
 
-/** Nobody answers where the peer should be, or nobody knows where it is. */
+/** Nobody answers where the peer should be, or nobody knows where the peer is. */
 export class UnreachableError extends MeshError {
-  readonly code = 'MESH_UNREACHABLE'
+  constructor(message: string, options?: ErrorOptions) {
+    super('MESH_UNREACHABLE', message, options)
+  }
 }
 
 /** A peer did not do its part in time. */
 export class MeshTimeoutError extends MeshError {
-  readonly code = 'MESH_TIMEOUT'
   /** What took too long. */
   readonly step: string
   readonly timeoutMs: number
 
   constructor(step: string, timeoutMs: number) {
-    super(`${step} took longer than ${timeoutMs} ms`)
+    super('MESH_TIMEOUT', `${step} took longer than ${timeoutMs} ms`)
     this.step = step
     this.timeoutMs = timeoutMs
   }
@@ -156,12 +82,31 @@ export class MeshTimeoutError extends MeshError {
 
 /** Too many messages wait for one peer. This one was not sent. */
 export class BacklogError extends MeshError {
-  readonly code = 'MESH_BACKLOG'
+  constructor(message: string, options?: ErrorOptions) {
+    super('MESH_BACKLOG', message, options)
+  }
 }
 
 /** The bus or the transport was closed. */
 export class MeshClosedError extends MeshError {
-  readonly code = 'MESH_CLOSED'
+  constructor(message: string, options?: ErrorOptions) {
+    super('MESH_CLOSED', message, options)
+  }
+}
+
+nameErrors({
+  MeshError,
+  PeerClosedError,
+  TransportError,
+  UnreachableError,
+  MeshTimeoutError,
+  BacklogError,
+  MeshClosedError,
+})
+
+/** Whether `error` is the mesh's own, with this code. */
+export function hasCode(error: unknown, code: MeshErrorCode): error is MeshError {
+  return error instanceof MeshError && error.code === code
 }
 
 /** Text of a peer as a message shows it: quoted, so that it cannot forge a line of a log. */

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { FrameError } from './errors.ts'
+import { MeshError } from './errors.ts'
 
 /** The most bytes of JSON in a frame of a handshake. */
 export const HANDSHAKE_FRAME_BYTES = 16_384
@@ -12,7 +12,7 @@ export const HANDSHAKE_FRAME_BYTES = 16_384
 /** The most bytes of JSON in the frame of an envelope. */
 export const ENVELOPE_FRAME_BYTES = 16_777_216
 
-/** Put the length before the JSON. @throws FrameError when it is longer than `limit`. */
+/** Put the length before the JSON. @throws MeshError MESH_FRAME when it is longer than `limit`. */
 export function encodeFrame(json: Uint8Array, limit: number): Uint8Array {
   if (json.length > limit) throw tooLarge(json.length, limit)
   const frame = new Uint8Array(4 + json.length)
@@ -38,7 +38,7 @@ export class FrameDecoder {
 
   /**
    * The JSON of the next frame, or `undefined` while it has not come whole.
-   * @throws FrameError when the frame is to be longer than `limit`.
+   * @throws MeshError MESH_FRAME when the frame is to be longer than `limit`.
    */
   next(limit: number): Uint8Array | undefined {
     if (this.#length < 4) return undefined
@@ -71,6 +71,6 @@ export class FrameDecoder {
   }
 }
 
-function tooLarge(length: number, limit: number): FrameError {
-  return new FrameError(`a frame of ${length} bytes, the limit is ${limit}`)
+function tooLarge(length: number, limit: number): MeshError {
+  return new MeshError('MESH_FRAME', `a frame of ${length} bytes, the limit is ${limit}`)
 }

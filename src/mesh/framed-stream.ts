@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { FrameError } from './errors.ts'
+import { MeshError } from './errors.ts'
 import { FrameDecoder } from './frame.ts'
 import type { Stream } from './transport.ts'
 
@@ -18,7 +18,7 @@ export class FramedStream {
 
   /**
    * The JSON of the next frame; `undefined` when the stream ended before it.
-   * @throws FrameError when it is longer than `limit`, or cut short.
+   * @throws MeshError MESH_FRAME when it is longer than `limit`, or cut short.
    * @throws PeerClosedError
    */
   async readFrame(limit: number): Promise<Uint8Array | undefined> {
@@ -28,7 +28,7 @@ export class FramedStream {
       const chunk = await this.#stream.read()
       if (chunk === undefined) {
         if (!this.#decoder.isWithinFrame) return undefined
-        throw new FrameError('the stream ended inside a frame')
+        throw new MeshError('MESH_FRAME', 'the stream ended inside a frame')
       }
       this.#decoder.push(chunk)
     }

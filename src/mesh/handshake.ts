@@ -4,25 +4,19 @@
  *
  * @module
  */
-import { jsonString, utf8 } from './canonical-json.ts'
-import { Certificate } from './certificate.ts'
-import {
-  BadCertChainError,
-  DifferentUserError,
-  EncodingError,
-  HandshakeError,
-  MeshError,
-  quotePeer,
-} from './errors.ts'
+
+import { hasCode, MeshError, quotePeer } from './errors.ts'
 import { encodeFrame, HANDSHAKE_FRAME_BYTES } from './frame.ts'
 import type { FramedStream } from './framed-stream.ts'
-import { JsonReader } from './json-reader.ts'
-import type { Trust } from './trust.ts'
+import { Certificate } from './identity/certificate.ts'
+import type { Trust } from './identity/trust.ts'
+import { jsonString, utf8 } from './json/canonical-json.ts'
+import { JsonReader } from './json/strict-json.ts'
 
 /** What a peer may answer instead of its certificate. Readers take any other for `Other`. */
 export type RejectReason = 'DifferentUser' | 'BadCertChain' | 'Other'
 
-/** The frame that shows a certificate. @throws FrameError when the chain is too long for it. */
+/** The frame that shows a certificate. @throws MeshError MESH_FRAME when the chain is too long for it. */
 export function helloFrame(certificate: Certificate): Uint8Array {
   return encodeFrame(utf8(`{"cert_chain":${certificate.toJson()}}`), HANDSHAKE_FRAME_BYTES)
 }
@@ -34,7 +28,7 @@ export function rejectFrame(reason: RejectReason): Uint8Array {
 
 /**
  * Read a certificate, or the reason for which there is none.
- * @throws HandshakeError when it is neither.
+ * @throws MeshError MESH_HANDSHAKE when it is neither.
  */
 export function readAnswer(json: Uint8Array): Certificate | { readonly reason: string } {
   try {
@@ -48,8 +42,10 @@ export function readAnswer(json: Uint8Array): Certificate | { readonly reason: s
         return { reason: reader.required(reason, 'reason') }
       })
     } catch (error) {
-      if (!(error instanceof EncodingError)) throw error
-      throw new HandshakeError(`the peer's answer cannot be read: ${cause.message}`, { cause })
+      if (!hasCode(error, 'MESH_ENCODING')) throw error
+      throw new MeshError('MESH_HANDSHAKE', `the peer's answer cannot be read: ${cause.message}`, {
+        cause,
+      })
     }
   }
 }
@@ -58,7 +54,7 @@ export function readAnswer(json: Uint8Array): Certificate | { readonly reason: s
  * The side of who opened the stream. Nothing but our certificate is sent before the peer's is
  * accepted.
  * @returns the peer's certificate.
- * @throws HandshakeError, DifferentUserError, BadCertChainError, FrameError, PeerClosedError.
+ * @throws MeshError MESH_HANDSHAKE, MESH_DIFFERENT_USER, MESH_BAD_CERT_CHAIN, MESH_FRAME, PeerClosedError.
  */
 export async function greet(
   stream: FramedStream,
@@ -67,7 +63,8 @@ export async function greet(
 ): Promise<Certificate> {
   await stream.write(helloFrame(trust.own))
   const json = await stream.readFrame(HANDSHAKE_FRAME_BYTES)
-  if (json === undefined) throw new HandshakeError('the peer closed the stream without an answer')
+  if (json === undefined)
+    throw new MeshError('MESH_HANDSHAKE', 'the peer closed the stream without an answer')
   const answer = readAnswer(json)
   if (!(answer instanceof Certificate)) throw rejection(answer.reason)
   trust.check(answer, remoteKey)
@@ -86,13 +83,16 @@ export async function welcome(
   remoteKey: Uint8Array,
 ): Promise<Certificate> {
   const json = await stream.readFrame(HANDSHAKE_FRAME_BYTES)
-  if (json === undefined) throw new HandshakeError('the peer closed the stream without a word')
+  if (json === undefined)
+    throw new MeshError('MESH_HANDSHAKE', 'the peer closed the stream without a word')
   let certificate: Certificate
   try {
     certificate = readHello(json)
   } catch (cause) {
-    if (!(cause instanceof EncodingError)) throw cause
-    throw new HandshakeError(`the peer's greeting cannot be read: ${cause.message}`, { cause })
+    if (!hasCode(cause, 'MESH_ENCODING')) throw cause
+    throw new MeshError('MESH_HANDSHAKE', `the peer's greeting cannot be read: ${cause.message}`, {
+      cause,
+    })
   }
   try {
     trust.check(certificate, remoteKey)
@@ -114,14 +114,19 @@ function readHello(json: Uint8Array): Certificate {
 }
 
 function rejection(reason: string): MeshError {
-  if (reason === 'DifferentUser') return new DifferentUserError()
-  if (reason === 'BadCertChain') {
-    return new BadCertChainError('the peer refused us: it does not accept our certificate')
+  if (reason === 'DifferentUser') {
+    return new MeshError('MESH_DIFFERENT_USER', 'the peer refused us: it belongs to another user')
   }
-  return new HandshakeError(`the peer refused us: ${quotePeer(reason)}`)
+  if (reason === 'BadCertChain') {
+    return new MeshError(
+      'MESH_BAD_CERT_CHAIN',
+      'the peer refused us: it does not accept our certificate',
+    )
+  }
+  return new MeshError('MESH_HANDSHAKE', `the peer refused us: ${quotePeer(reason)}`)
 }
 
 function reasonOf(error: unknown): RejectReason {
-  if (error instanceof DifferentUserError) return 'DifferentUser'
-  return error instanceof BadCertChainError ? 'BadCertChain' : 'Other'
+  if (hasCode(error, 'MESH_DIFFERENT_USER')) return 'DifferentUser'
+  return hasCode(error, 'MESH_BAD_CERT_CHAIN') ? 'BadCertChain' : 'Other'
 }

@@ -6,16 +6,16 @@
  * @module
  */
 import type { BusMessage } from './bus-message.ts'
-import type { Certificate } from './certificate.ts'
 import { within } from './deadline.ts'
 import { Envelope } from './envelope.ts'
 import { MeshError, MeshTimeoutError, PeerClosedError } from './errors.ts'
 import { FramedStream } from './framed-stream.ts'
 import { welcome } from './handshake.ts'
+import type { Certificate } from './identity/certificate.ts'
+import type { Trust } from './identity/trust.ts'
 import type { Inbox } from './inbox.ts'
 import type { BusLimits } from './limits.ts'
 import type { Connection, Stream, Transport } from './transport.ts'
-import type { Trust } from './trust.ts'
 
 /** After this many failures in a row, a connection is closed. */
 const MAX_FAILURES = 16

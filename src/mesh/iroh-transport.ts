@@ -9,8 +9,10 @@
  *
  * @module
  */
+
 import type * as iroh from '@number0/iroh'
-import type { KeyPair } from './ed25519.ts'
+import { Queue } from '#shared'
+import { formatPeer } from './discovery/peers.ts'
 import {
   MeshClosedError,
   type MeshError,
@@ -18,8 +20,7 @@ import {
   TransportError,
   UnreachableError,
 } from './errors.ts'
-import { formatPeer } from './peers.ts'
-import { Queue } from './queue.ts'
+import type { KeyPair } from './identity/keys.ts'
 import type { Connection, Peer, Stream, Transport } from './transport.ts'
 
 /** The protocol that both ends must name. */

@@ -9,11 +9,12 @@
  *
  * @module
  */
+import { BoundedMap, logKey } from '#shared'
 import { type CommitEvent, Doorbell, type Fingerprint } from '../index.ts'
 import type { MeshBus } from './bus.ts'
+import { fingerprintOf, PeerList, type PeerSource } from './discovery/peers.ts'
 import { decodeBell, encodeBell } from './doorbell-message.ts'
-import { BadBellError, MeshError } from './errors.ts'
-import { fingerprintOf, PeerList, type PeerSource } from './peers.ts'
+import { hasCode, MeshError } from './errors.ts'
 import type { Delivery } from './subscription.ts'
 import { DOORBELL_PREFIX, doorbellTopic } from './topic.ts'
 import type { Peer } from './transport.ts'
@@ -30,7 +31,7 @@ export interface MeshBellOptions {
   /** Told of a peer that could not be told. Default: nobody is, as it will look by itself. */
   readonly onUnreached?: (error: MeshError, peer: Peer) => void
   /** Told of what a peer sent that is no bell. Default: nobody is. */
-  readonly onRejected?: (error: BadBellError, from: Fingerprint) => void
+  readonly onRejected?: (error: MeshError, from: Fingerprint) => void
 }
 
 /**
@@ -74,19 +75,15 @@ export class MeshBell implements Disposable {
   ring(event: CommitEvent): void {
     const topic = doorbellTopic(event.stream)
     const body = encodeBell(event)
-    const key = `${event.stream}\0${event.writer}`
+    const key = logKey(event)
     for (const peer of this.#peers.list()) {
       const name = fingerprintOf(peer).toHex()
       let lane = this.#lanes.get(name)
       if (lane === undefined) {
-        lane = { waiting: new Map(), sending: undefined }
+        lane = { waiting: new BoundedMap(MOST_WAITING), sending: undefined }
         this.#lanes.set(name, lane)
       }
-      // Behind the others, where it was told again meanwhile.
-      lane.waiting.delete(key)
       lane.waiting.set(key, { topic, body })
-      const [oldest] = lane.waiting.keys()
-      if (lane.waiting.size > MOST_WAITING && oldest !== undefined) lane.waiting.delete(oldest)
       lane.sending ??= this.#send(name, lane, peer)
     }
   }
@@ -94,7 +91,7 @@ export class MeshBell implements Disposable {
   /**
    * Hear what other agents tell. Where some was missed, it rings without an event: any log may
    * have grown.
-   * @returns the way out.
+   * @returns a function that unsubscribes.
    */
   subscribe(ring: (event?: CommitEvent) => void): () => void {
     const off = this.#heard.subscribe(ring)
@@ -144,14 +141,14 @@ export class MeshBell implements Disposable {
       const event = decodeBell(topic, body)
       if (event !== undefined) this.#heard.ring(event)
     } catch (error) {
-      if (!(error instanceof BadBellError)) throw error
+      if (!hasCode(error, 'MESH_BAD_BELL')) throw error
       this.#options.onRejected?.(error, sender)
     }
   }
 }
 
-/** What is to be told to one peer. Insertion order is that of the telling. */
+/** What is to be told to one peer, in the order of the telling. */
 interface Lane {
-  readonly waiting: Map<string, { readonly topic: string; readonly body: Uint8Array }>
+  readonly waiting: BoundedMap<string, { readonly topic: string; readonly body: Uint8Array }>
   sending: Promise<void> | undefined
 }

@@ -4,18 +4,19 @@
  *
  * @module
  */
-import type { Agent } from './agent.ts'
+import { BoundedMap } from '#shared'
 import { type BusMessage, encodeBusMessage } from './bus-message.ts'
 import { within } from './deadline.ts'
+import { fingerprintOf } from './discovery/peers.ts'
 import { Envelope } from './envelope.ts'
 import { BacklogError, MeshTimeoutError, PeerClosedError, TransportError } from './errors.ts'
 import { ENVELOPE_FRAME_BYTES, encodeFrame } from './frame.ts'
 import { FramedStream } from './framed-stream.ts'
 import { greet } from './handshake.ts'
+import type { Agent } from './identity/agent.ts'
+import type { Trust } from './identity/trust.ts'
 import type { BusLimits } from './limits.ts'
-import { fingerprintOf } from './peers.ts'
 import type { Connection, Peer, Transport } from './transport.ts'
-import type { Trust } from './trust.ts'
 
 /** How many connections are kept, where they are. */
 const MAX_KEPT = 64
@@ -34,7 +35,7 @@ export interface OutboundSettings {
 export class Outbound {
   readonly #settings: OutboundSettings
   readonly #lanes = new Map<string, Lane>()
-  readonly #kept = new Map<string, Connection>()
+  readonly #kept = new BoundedMap<string, Connection>(MAX_KEPT)
   readonly #ending = new AbortController()
   #sequence: bigint
 
@@ -132,11 +133,7 @@ export class Outbound {
   }
 
   #keep(name: string, connection: Connection): void {
-    this.#kept.set(name, connection)
-    const [oldest] = this.#kept
-    if (this.#kept.size <= MAX_KEPT || oldest === undefined) return
-    this.#kept.delete(oldest[0])
-    oldest[1].close()
+    this.#kept.set(name, connection)?.close()
   }
 
   #dial(peer: Peer): Promise<Connection> {

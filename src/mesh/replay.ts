@@ -4,24 +4,24 @@
  *
  * @module
  */
+import { BoundedMap } from '#shared'
 import type { Fingerprint } from '../index.ts'
-import { BadSequenceError, ReplayError } from './errors.ts'
+import { MeshError } from './errors.ts'
 
 /** Remembers the latest nonces of all senders together; the oldest makes room. */
 export class NonceCache {
-  readonly #capacity: number
-  readonly #seen = new Set<string>()
+  readonly #seen: BoundedMap<string, true>
 
   constructor(capacity = 4096) {
-    this.#capacity = capacity
+    this.#seen = new BoundedMap(capacity)
   }
 
-  /** Remember a nonce. @throws ReplayError when it is remembered already. */
+  /** Remember a nonce. @throws MeshError MESH_REPLAY when it is remembered already. */
   admit(nonce: Uint8Array): void {
     const key = Buffer.from(nonce.buffer, nonce.byteOffset, nonce.length).toString('latin1')
-    if (this.#seen.has(key)) throw new ReplayError('the nonce of the envelope was seen before')
-    if (this.#seen.size === this.#capacity) dropOldest(this.#seen)
-    this.#seen.add(key)
+    if (this.#seen.has(key))
+      throw new MeshError('MESH_REPLAY', 'the nonce of the envelope was seen before')
+    this.#seen.set(key, true)
   }
 
   get size(): number {
@@ -34,20 +34,21 @@ export class NonceCache {
  * was silent for longest is forgotten.
  */
 export class SequenceTracker {
-  readonly #capacity: number
-  readonly #highest = new Map<string, bigint>()
+  readonly #highest: BoundedMap<string, bigint>
 
   constructor(capacity = 1024) {
-    this.#capacity = capacity
+    this.#highest = new BoundedMap(capacity)
   }
 
-  /** Remember a number. @throws BadSequenceError unless it is above all before it, and above 0. */
+  /** Remember a number. @throws MeshError MESH_BAD_SEQUENCE unless it is above all before it, and above 0. */
   admit(sender: Fingerprint, sequence: bigint): void {
     const key = sender.toHex()
-    const last = this.#highest.get(key) ?? 0n
-    if (sequence <= last) throw new BadSequenceError(last + 1n, sequence)
-    if (!this.#highest.delete(key) && this.#highest.size === this.#capacity) {
-      dropOldest(this.#highest)
+    const last = this.#highest.peek(key) ?? 0n
+    if (sequence <= last) {
+      throw new MeshError(
+        'MESH_BAD_SEQUENCE',
+        `sequence ${sequence} is out of order, expected ${last + 1n} or more`,
+      )
     }
     this.#highest.set(key, sequence)
   }
@@ -55,9 +56,4 @@ export class SequenceTracker {
   get size(): number {
     return this.#highest.size
   }
-}
-
-function dropOldest<K>(collection: { keys(): Iterator<K>; delete(key: K): boolean }): void {
-  const { value, done } = collection.keys().next()
-  if (done !== true) collection.delete(value)
 }

@@ -7,12 +7,12 @@
 import { randomBytes } from 'node:crypto'
 import type { Fingerprint } from '../index.ts'
 import type { BusMessage } from './bus-message.ts'
-import { utf8 } from './canonical-json.ts'
 import { within } from './deadline.ts'
+import { fingerprintOf } from './discovery/peers.ts'
 import { MeshClosedError, MeshError } from './errors.ts'
 import type { Arrival } from './inbound.ts'
+import { utf8 } from './json/canonical-json.ts'
 import type { Outbound } from './outbound.ts'
-import { fingerprintOf } from './peers.ts'
 import type { Connection, Peer } from './transport.ts'
 
 /** What somebody asks. */

@@ -5,7 +5,7 @@
  * @module
  */
 import type { Fingerprint } from '../index.ts'
-import type { Certificate } from './certificate.ts'
+import type { Certificate } from './identity/certificate.ts'
 
 /** How many messages wait for a slow subscriber. */
 export const SUBSCRIPTION_BUFFER = 64

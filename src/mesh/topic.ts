@@ -5,7 +5,7 @@
  * @module
  */
 import { Fingerprint } from '../index.ts'
-import { jsonString } from './canonical-json.ts'
+import { jsonString } from './json/canonical-json.ts'
 
 /** A name and whose it is. The name may be any text, the empty one included. */
 export interface Topic {

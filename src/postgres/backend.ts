@@ -7,26 +7,19 @@
  *
  * @module
  */
-import {
-  type Backend,
-  BackendError,
-  type CommitEvent,
-  quote,
-  type Row,
-  TransactionScope,
-  type Value,
-} from '../index.ts'
-import { Announcer, CHANNEL, eventsOf, NOTIFY } from './announcer.ts'
+import { quote, TransactionScope } from '#shared'
+import { type Backend, BackendError, type CommitEvent, type Row, type Value } from '../index.ts'
 import { type ChannelListener, Channels } from './channels.ts'
 import { LastingSession, type SessionSource } from './lasting-session.ts'
-import { type PgOptions, settle } from './options.ts'
+import { Announcer, CHANNEL, eventsOf, NOTIFY } from './notify.ts'
 import { openPglite, type Pglite, type PgliteOptions } from './pglite.ts'
 import { portalRows } from './portal-rows.ts'
-import { PumpWorker } from './pump-worker.ts'
+import type { Statement } from './protocol/statement.ts'
+import { PumpWorker } from './pump/pump-worker.ts'
 import { connectToAny } from './servers.ts'
+import { type PgOptions, settle } from './settings/options.ts'
 import { checkRow, SqlCache } from './sql-cache.ts'
 import { isRead, type SqlText } from './sql-text.ts'
-import type { Statement } from './statement.ts'
 
 /**
  * A {@link Backend} on PostgreSQL.

@@ -3,8 +3,9 @@
  *
  * @module
  */
-import { quote, type StoreError } from '../index.ts'
-import type { Notification } from './server-message.ts'
+import { quote } from '#shared'
+import type { StoreError } from '../index.ts'
+import type { Notification } from './protocol/server-message.ts'
 
 /** Hears a channel. */
 export interface ChannelListener {

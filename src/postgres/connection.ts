@@ -9,14 +9,14 @@
  * @module
  */
 import type { Row, StoreError, Value } from '../index.ts'
-import { type Answer, isStale, readAnswer } from './answer.ts'
 import { type SessionSettings, shakeHands } from './handshake.ts'
-import { Request } from './request.ts'
-import { ServerError } from './server-message.ts'
-import { kindsOf, type Statement, StatementCache, statementName } from './statement.ts'
-import type { Transport } from './transport.ts'
-import { typeOf } from './types.ts'
-import { type Listener, type Status, Wire } from './wire.ts'
+import { type Answer, isStale, readAnswer } from './protocol/answer.ts'
+import { Request } from './protocol/request.ts'
+import { ServerError } from './protocol/server-message.ts'
+import { kindsOf, type Statement, StatementCache, statementName } from './protocol/statement.ts'
+import { typeOf } from './protocol/types.ts'
+import { type Listener, type Status, Wire } from './protocol/wire.ts'
+import type { Transport } from './pump/transport.ts'
 
 /** Pipelined requests are handed over in pieces of this size. */
 const PIECE_BYTES = 64 * 1024

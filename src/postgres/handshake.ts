@@ -3,9 +3,9 @@
  *
  * @module
  */
-import { authenticate, type Credentials } from './authentication.ts'
-import { hungUp, readServerError } from './server-message.ts'
-import type { Wire } from './wire.ts'
+import { authenticate, type Credentials } from './auth/authentication.ts'
+import { hungUp, readServerError } from './protocol/server-message.ts'
+import type { Wire } from './protocol/wire.ts'
 
 /** How to begin a session. */
 export interface SessionSettings {

@@ -5,7 +5,7 @@
  */
 export { PgBackend } from './backend.ts'
 export type { ChannelListener } from './channels.ts'
-export type { PgOptions } from './options.ts'
+export { isServerUrl, openStore } from './open-store.ts'
 export type { Pglite, PgliteOptions } from './pglite.ts'
-export { type Notification, ServerError } from './server-message.ts'
-export { isServerUrl, openStore } from './store.ts'
+export { type Notification, ServerError } from './protocol/server-message.ts'
+export type { PgOptions } from './settings/options.ts'

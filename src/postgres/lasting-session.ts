@@ -7,21 +7,15 @@
  *
  * @module
  */
-import {
-  BackendError,
-  ClosedError,
-  quote,
-  type Row,
-  type TransactionScope,
-  type Value,
-} from '../index.ts'
-import { Ahead } from './ahead.ts'
+import { quote, type TransactionScope } from '#shared'
+import { BackendError, ClosedError, type Row, type Value } from '../index.ts'
 import { Channels } from './channels.ts'
 import type { PgConnection } from './connection.ts'
-import { isStaleRefusal, lossOf, translate } from './pg-errors.ts'
+import { isStaleRefusal, lossOf, mayBeStored, translate } from './lost-answer.ts'
+import type { Statement } from './protocol/statement.ts'
+import { Ahead } from './read-ahead.ts'
 import type { Session } from './servers.ts'
-import { isRead, type SqlText } from './sql-text.ts'
-import type { Statement } from './statement.ts'
+import type { SqlText } from './sql-text.ts'
 
 /** Where sessions come from. */
 export interface SessionSource {
@@ -119,7 +113,7 @@ export class LastingSession {
     work: (connection: PgConnection, statement: Statement) => T,
   ): T {
     const { connection } = this
-    const doubtful = this.isIdle && !isRead(text)
+    const doubtful = mayBeStored(text, this.isIdle)
     for (let again = true; ; again = false) {
       const statement = this.call(false, () => connection.prepare(text.text, params, text.vectors))
       try {

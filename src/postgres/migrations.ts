@@ -8,6 +8,7 @@
  *
  * @module
  */
+import { CURSOR, LOG, META } from '#shared'
 
 /** A step of the schema. Its last statement notes in `_agent_store_migration` that it ran. */
 export interface Migration {
@@ -41,25 +42,14 @@ export const DEFAULT_ROLES: Roles = {
  */
 export const MIGRATION_LOCK_SQL = 'SELECT pg_advisory_xact_lock(1095979844, 1)'
 
-const META_COLUMNS = 'key TEXT COLLATE "C" PRIMARY KEY, ival BIGINT NOT NULL'
-const LOG_COLUMNS =
-  'stream TEXT COLLATE "C" NOT NULL, writer TEXT COLLATE "C" NOT NULL, seq BIGINT NOT NULL, ' +
-  'prev_hash BYTEA, content_hash BYTEA NOT NULL, payload BYTEA NOT NULL, ' +
-  'PRIMARY KEY (stream, writer, seq)'
-const CURSOR_COLUMNS =
-  'consumer TEXT COLLATE "C" NOT NULL, stream TEXT COLLATE "C" NOT NULL, writer TEXT COLLATE "C" NOT NULL, ' +
-  'seq BIGINT NOT NULL, content_hash BYTEA NOT NULL, PRIMARY KEY (consumer, stream, writer)'
-
 /** The schema, in order of `id`. A step is never changed once it was published. */
 export const MIGRATIONS: readonly Migration[] = [
   migration(1, 'tables', [
     'CREATE TABLE IF NOT EXISTS _agent_store_migration (id INT PRIMARY KEY, name TEXT NOT NULL)',
-    `CREATE TABLE IF NOT EXISTS _agent_store_meta (${META_COLUMNS})`,
-    `CREATE TABLE IF NOT EXISTS _agent_store_log (${LOG_COLUMNS})`,
+    META.postgres.ddl,
+    LOG.postgres.ddl,
   ]),
-  migration(2, 'cursors of consumers', [
-    `CREATE TABLE IF NOT EXISTS _agent_store_cursor (${CURSOR_COLUMNS})`,
-  ]),
+  migration(2, 'cursors of consumers', [CURSOR.postgres.ddl]),
 ]
 
 /**
@@ -72,7 +62,7 @@ export function partitionSql({ partitions }: { readonly partitions: number }): s
     throw new RangeError(`partitions must be an integer from 2 to 1024, got ${String(partitions)}`)
   }
   return [
-    `CREATE TABLE IF NOT EXISTS _agent_store_log (${LOG_COLUMNS}) PARTITION BY HASH (stream)`,
+    `${LOG.postgres.ddl} PARTITION BY HASH (stream)`,
     ...Array.from(
       { length: partitions },
       (_, i) =>

@@ -9,9 +9,9 @@
  */
 import { ConnectionError, PolicyError } from '../index.ts'
 import { PgConnection } from './connection.ts'
+import type { Listener } from './protocol/wire.ts'
+import type { Transport } from './pump/transport.ts'
 import type { Session } from './servers.ts'
-import type { Transport } from './transport.ts'
-import type { Listener } from './wire.ts'
 
 /** A PGlite that is ready, by shape: `await PGlite.create()` gives one. */
 export interface Pglite {

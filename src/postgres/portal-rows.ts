@@ -8,9 +8,9 @@
  */
 import type { Row, Value } from '../index.ts'
 import type { LastingSession } from './lasting-session.ts'
-import { isStaleRefusal } from './pg-errors.ts'
+import { isStaleRefusal } from './lost-answer.ts'
+import type { Statement } from './protocol/statement.ts'
 import { isRead, type SqlText } from './sql-text.ts'
-import type { Statement } from './statement.ts'
 
 /** Rows that are asked for at a time. */
 const PAGE_ROWS = 500

@@ -11,9 +11,10 @@ import { ConnectionError, DeadlineError, type Value } from '../index.ts'
 import { PgConnection } from './connection.ts'
 import { crypto } from './crypto.ts'
 import type { SessionSettings } from './handshake.ts'
-import { describe, type Host, type Settings } from './options.ts'
-import { type PumpTarget, SocketPump } from './pump.ts'
-import type { Listener } from './wire.ts'
+import type { Listener } from './protocol/wire.ts'
+import type { PumpTarget } from './pump/commission.ts'
+import { SocketPump } from './pump/pump.ts'
+import { describe, type Host, type Settings } from './settings/options.ts'
 
 /** What tells a cluster, and its history, from another. */
 export interface Identity {

@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { checkParams, checkText, quote, type Value } from '../index.ts'
+import { BoundedMap, checkParams, checkText, quote } from '#shared'
+import type { Value } from '../index.ts'
 import { isControl, isCopy, readSql, type SqlText } from './sql-text.ts'
 
 const KEPT = 512
@@ -11,7 +12,7 @@ const MOST_PARAMETERS = 65_535
 
 /** The SQL of one backend. */
 export class SqlCache {
-  readonly #texts = new Map<string, SqlText>()
+  readonly #texts = new BoundedMap<string, SqlText>(KEPT)
 
   /** @throws TypeError for SQL that controls transactions, or COPYs from or to the client. */
   read(sql: string): SqlText {
@@ -25,7 +26,6 @@ export class SqlCache {
     if (isCopy(text)) {
       throw new TypeError(`sql must not COPY from or to the client, got ${quote(sql)}`)
     }
-    if (this.#texts.size >= KEPT) this.#texts.clear()
     this.#texts.set(sql, text)
     return text
   }

@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { sqlTokens } from '#shared'
 
 /** A statement as it is sent. */
 export interface SqlText {
@@ -24,13 +25,9 @@ export interface SqlText {
 }
 
 const WORD = /[A-Za-z0-9_$\u0080-\uffff]/
-const IDENTIFIER = /[A-Za-z_\u0080-\uffff][A-Za-z0-9_$\u0080-\uffff]*/y
-/** After an escape string, what another one of its kind may follow. */
-const CONTINUED = /[ \t\f\v]*(?:--[^\n\r]*)?[\n\r](?:[ \t\f\v\n\r]|--[^\n\r]*[\n\r])*(?=')/y
-/** What follows a placeholder that is a vector; its schema may be named. */
+/** A cast, behind its placeholder, to a type of pgvector; the schema of the type may be named. */
 const VECTOR_CAST =
   /\s*::\s*(?:(?:"[^"]*"|[A-Za-z_][A-Za-z0-9_$]*)\s*\.\s*)?(?:vector|halfvec|sparsevec)(?![A-Za-z0-9_$])/y
-const DOLLAR_TAG = /\$(?:[A-Za-z_\u0080-\uffff][A-Za-z0-9_\u0080-\uffff]*)?\$/y
 
 /**
  * Replace the placeholders.
@@ -38,109 +35,30 @@ const DOLLAR_TAG = /\$(?:[A-Za-z_\u0080-\uffff][A-Za-z0-9_\u0080-\uffff]*)?\$/y
  */
 export function readSql(sql: string): SqlText {
   let text = ''
-  let copied = 0
   let parameters = 0
   const words = new Set<string>()
   const vectors = new Set<number>()
-  let at = 0
-  const replace = (length: number, by: string) => {
-    text += sql.slice(copied, at) + by
-    at += length
-    copied = at
-  }
-  while (at < sql.length) {
-    const here = sql[at]
-    const next = sql[at + 1]
-    if (here === "'") at = quoteEnd(sql, at, "'", false)
-    else if (here === '"') at = quoteEnd(sql, at, '"', false)
-    else if (here === '-' && next === '-') at = lineEnd(sql, at)
-    else if (here === '/' && next === '*') at = commentEnd(sql, at)
-    else if (here === '$') {
-      const tag = match(DOLLAR_TAG, sql, at)
-      if (tag !== '') {
-        const end = sql.indexOf(tag, at + tag.length)
-        at = end < 0 ? sql.length : end + tag.length
-      } else if (isDigit(next)) refuseNumber(sql, at)
-      else at++
-    } else if (here === '?') {
-      if (next === '?') replace(2, '?')
-      else if (isDigit(next)) refuseNumber(sql, at)
-      else {
-        // It must not grow together with a word beside it.
-        if (match(VECTOR_CAST, sql, at + 1) !== '') vectors.add(parameters)
-        const [before, after] = [sql[at - 1], next].map((c) => (WORD.test(c ?? '') ? ' ' : ''))
-        replace(1, `${before}$${++parameters}${after}`)
-      }
+  for (const { kind, start, end } of sqlTokens(sql, 'postgres')) {
+    const token = sql.slice(start, end)
+    if (kind === 'word') words.add(token.toUpperCase())
+    if (kind !== 'parameter') text += token
+    else if (token === '??') text += '?'
+    else if (token === '?') {
+      if (isCastToVector(sql, end)) vectors.add(parameters)
+      // The number must not grow together with a word beside it.
+      const [before, after] = [sql[start - 1], sql[end]].map((c) => (WORD.test(c ?? '') ? ' ' : ''))
+      text += `${before}$${++parameters}${after}`
     } else {
-      const word = match(IDENTIFIER, sql, at)
-      if (word === '') at++
-      else {
-        words.add(word.toUpperCase())
-        at += word.length
-        // E'…' has backslash escapes; the other prefixes (B, X, N, U&) have not.
-        if (/^e$/i.test(word) && sql[at] === "'") at = escapesEnd(sql, at)
-      }
+      throw new TypeError(`sql must use ? for its parameters, found ${token}`)
     }
   }
   const [verb = ''] = words
-  return { text: text + sql.slice(copied), parameters, vectors, verb, words }
+  return { text, parameters, vectors, verb, words }
 }
 
-function isDigit(letter: string | undefined): boolean {
-  return letter !== undefined && letter >= '0' && letter <= '9'
-}
-
-function refuseNumber(sql: string, at: number): never {
-  throw new TypeError(`sql must use ? for its parameters, found ${sql.slice(at, at + 3)}`)
-}
-
-function match(pattern: RegExp, sql: string, at: number): string {
-  pattern.lastIndex = at
-  return pattern.exec(sql)?.[0] ?? ''
-}
-
-/** Behind the closing quote; a doubled one stands for itself. */
-function quoteEnd(sql: string, start: number, quote: string, escapes: boolean): number {
-  for (let at = start + 1; at < sql.length; at++) {
-    if (escapes && sql[at] === '\\') at++
-    else if (sql[at] === quote) {
-      if (sql[at + 1] !== quote) return at + 1
-      at++
-    }
-  }
-  return sql.length
-}
-
-/** Behind an escape string and those on the next lines that continue it. */
-function escapesEnd(sql: string, start: number): number {
-  let at = quoteEnd(sql, start, "'", true)
-  for (let gap = match(CONTINUED, sql, at); gap !== ''; gap = match(CONTINUED, sql, at)) {
-    at = quoteEnd(sql, at + gap.length, "'", true)
-  }
-  return at
-}
-
-function lineEnd(sql: string, start: number): number {
-  for (let at = start; at < sql.length; at++) {
-    if (sql[at] === '\n' || sql[at] === '\r') return at + 1
-  }
-  return sql.length
-}
-
-/** Comments of PostgreSQL nest. */
-function commentEnd(sql: string, start: number): number {
-  let depth = 0
-  for (let at = start; at < sql.length; at++) {
-    if (sql[at] === '/' && sql[at + 1] === '*') {
-      depth++
-      at++
-    } else if (sql[at] === '*' && sql[at + 1] === '/') {
-      depth--
-      at++
-      if (depth === 0) return at + 1
-    }
-  }
-  return sql.length
+function isCastToVector(sql: string, at: number): boolean {
+  VECTOR_CAST.lastIndex = at
+  return VECTOR_CAST.test(sql)
 }
 
 const CONTROL = new Set([

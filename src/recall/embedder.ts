@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { quote } from '../index.ts'
+import { quote } from '#shared'
 import type { VectorLike } from './vectors.ts'
 
 /** Makes vectors of texts. */

@@ -3,8 +3,9 @@
  *
  * @module
  */
+import { logKey, sameBytes } from '#shared'
 import type { Entry } from '../index.ts'
-import type { IndexCursor } from './cursor.ts'
+import type { IndexCursor } from './index-cursor.ts'
 import type { IndexTables, NewRow } from './tables.ts'
 
 /** An entry and what is made of it. */
@@ -39,7 +40,7 @@ function writeLog(tables: IndexTables, cursor: IndexCursor, rows: readonly Entry
   for (const { entry, words, vector } of rows) {
     const { seq, contentHash } = entry
     const old = stored.get(seq)
-    const isSame = old !== undefined && Buffer.compare(old.contentHash, contentHash) === 0
+    const isSame = old !== undefined && sameBytes(old.contentHash, contentHash)
     if (isSame && (old.hasVector || vector === null)) continue
     if (words.length > 0 || vector !== null) {
       fresh.set(seq, { log: log.id, seq, contentHash, words, vector })
@@ -58,7 +59,7 @@ function writeLog(tables: IndexTables, cursor: IndexCursor, rows: readonly Entry
 function byLog(rows: readonly EntryRow[]): EntryRow[][] {
   const logs = new Map<string, EntryRow[]>()
   for (const row of rows) {
-    const key = `${row.entry.stream}\0${row.entry.writer}` // No name holds a NUL.
+    const key = logKey(row.entry)
     const log = logs.get(key)
     if (log === undefined) logs.set(key, [row])
     else log.push(row)

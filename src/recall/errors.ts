@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { quote, StoreError } from '../index.ts'
+import { nameErrors, quote } from '#shared'
+import { StoreError } from '../index.ts'
 
 /** Root of the failures that recall itself reports. */
 export abstract class RecallError extends StoreError {}
@@ -99,6 +100,16 @@ export class IndexCursorError extends RecallError {
 export class EmbeddingError extends RecallError {
   readonly code = 'RECALL_EMBEDDING'
 }
+
+nameErrors({
+  RecallError,
+  UnknownIndexError,
+  IndexDefinitionError,
+  IndexVersionError,
+  ExtensionError,
+  IndexCursorError,
+  EmbeddingError,
+})
 
 function shown(value: unknown): string {
   return typeof value === 'string' ? quote(value) : String(value)

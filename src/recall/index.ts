@@ -5,7 +5,6 @@
  * @module
  */
 
-export type { PendingSelection } from './cursor.ts'
 export { type AiSdkEmbeddingModel, aiSdkEmbedder, type Embedder } from './embedder.ts'
 export {
   type DefinedField,
@@ -17,6 +16,7 @@ export {
   RecallError,
   UnknownIndexError,
 } from './errors.ts'
+export type { PendingSelection } from './index-cursor.ts'
 export { type IndexingOptions, type IndexingProgress, keepIndexed } from './indexer.ts'
 export { textOf } from './message-text.ts'
 export type {

@@ -8,9 +8,9 @@
  * @module
  */
 import { setTimeout } from 'node:timers/promises'
-import { type Entry, quote } from '../index.ts'
+import { checkCount, quote } from '#shared'
+import type { Entry } from '../index.ts'
 import { batchesOf } from './batches.ts'
-import { checkCount } from './checks.ts'
 import type { Embedder } from './embedder.ts'
 import { EmbeddingError, IndexDefinitionError } from './errors.ts'
 import type { RecallIndex } from './recall-index.ts'

@@ -7,13 +7,13 @@
  *
  * @module
  */
-import { type Backend, type Entry, type LogHead, quote } from '../index.ts'
-import { checkCount } from './checks.ts'
-import { IndexCursor, type PendingSelection } from './cursor.ts'
+import { checkCount, quote } from '#shared'
+import type { Backend, Dialect, Entry, LogHead } from '../index.ts'
 import { type EntryRow, writeRows } from './entry-rows.ts'
 import { IndexDefinitionError } from './errors.ts'
+import { IndexCursor, type PendingSelection } from './index-cursor.ts'
 import { textOf } from './message-text.ts'
-import { PostgresTables } from './postgres-tables.ts'
+import { PostgresTables } from './postgres/tables.ts'
 import type { Found, IndexStatus, Question, RecallOptions } from './question.ts'
 import {
   addDefinition,
@@ -32,7 +32,7 @@ import {
 } from './registry.ts'
 import { search } from './search.ts'
 import { Selected } from './selection.ts'
-import { SqliteTables } from './sqlite-tables.ts'
+import { SqliteTables } from './sqlite/tables.ts'
 import type { Definition, IndexTables, VectorDefinition } from './tables.ts'
 import { toVector, type VectorLike } from './vectors.ts'
 import { askedWords, wordsOf } from './words.ts'
@@ -279,7 +279,7 @@ export class RecallIndex {
   }
 
   /**
-   * Others may have dropped the index meanwhile, and created it again: then that is the one.
+   * If another process dropped and recreated the index, use the new one.
    * @throws UnknownIndexError. @throws IndexVersionError. @throws IndexDefinitionError where it is
    * for other vectors now.
    */
@@ -302,10 +302,15 @@ export class RecallIndex {
   }
 }
 
+const TABLES: Readonly<
+  Record<Dialect, (db: Backend, definition: Definition, options: RecallOptions) => IndexTables>
+> = {
+  sqlite: (db, definition, { cacheBytes }) => new SqliteTables(db, definition, cacheBytes),
+  postgres: (db, definition) => new PostgresTables(db, definition),
+}
+
 function tablesOf(db: Backend, definition: Definition, options: RecallOptions): IndexTables {
-  return db.dialect === 'sqlite'
-    ? new SqliteTables(db, definition, options.cacheBytes)
-    : new PostgresTables(db, definition)
+  return TABLES[db.dialect](db, definition, options)
 }
 
 function toText(text: unknown): string {

@@ -3,14 +3,8 @@
  *
  * @module
  */
-import {
-  type Backend,
-  checkText,
-  ensureTable,
-  MalformedRowError,
-  quote,
-  type Table,
-} from '../index.ts'
+import { checkCount, checkText, ensureTable, quote, type Table } from '#shared'
+import { type Backend, type Dialect, MalformedRowError } from '../index.ts'
 import { IndexDefinitionError, IndexVersionError, UnknownIndexError } from './errors.ts'
 import type { Definition, VectorDefinition } from './tables.ts'
 import { DISTANCES, MOST_DIMENSIONS } from './vectors.ts'
@@ -59,7 +53,28 @@ const REGISTRY: Table = {
 
 const COLUMNS = 'name, id, version, model, dimensions, distance'
 const LOCK = "SELECT pg_advisory_xact_lock(hashtext('agent-store'), hashtext('recall'))"
-const LOCK_SHARED = LOCK.replace('lock(', 'lock_shared(')
+
+interface RegistrySql {
+  /** Whether the registry is there: a row, or none. */
+  readonly exists: string
+  /** Keeps the registry as it is until the transaction ends. SQLite does so by itself. */
+  readonly lock: string | undefined
+  /** The same beside others that hold it so. */
+  readonly lockShared: string | undefined
+}
+
+const SQL: Readonly<Record<Dialect, RegistrySql>> = {
+  sqlite: {
+    exists: "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = '_agent_store_recall'",
+    lock: undefined,
+    lockShared: undefined,
+  },
+  postgres: {
+    exists: "SELECT 1 WHERE to_regclass('_agent_store_recall') IS NOT NULL",
+    lock: LOCK,
+    lockShared: LOCK.replace('lock(', 'lock_shared('),
+  },
+}
 
 /** Create the list of indexes where it is missing. @throws SchemaError. */
 export function ensureRegistry(db: Backend): void {
@@ -68,12 +83,14 @@ export function ensureRegistry(db: Backend): void {
 
 /** Let nobody else create or drop an index until the transaction ends. */
 export function lockRegistry(db: Backend): void {
-  if (db.dialect === 'postgres') db.query(LOCK)
+  const { lock } = SQL[db.dialect]
+  if (lock !== undefined) db.query(lock)
 }
 
 /** Let nobody create, drop or empty an index until the transaction ends. */
 export function shareRegistry(db: Backend): void {
-  if (db.dialect === 'postgres') db.query(LOCK_SHARED)
+  const { lockShared } = SQL[db.dialect]
+  if (lockShared !== undefined) db.query(lockShared)
 }
 
 /** The names of the indexes, in binary order. */
@@ -169,11 +186,7 @@ export function checkVectors(vectors: VectorDefinition | undefined): void {
   if (vectors === undefined) return
   const { model, dimensions, distance } = vectors
   checkText('model', model)
-  if (!Number.isInteger(dimensions) || dimensions < 1 || dimensions > MOST_DIMENSIONS) {
-    throw new RangeError(
-      `dimensions must be a whole number from 1 to ${MOST_DIMENSIONS}, got ${quote(dimensions)}`,
-    )
-  }
+  checkCount('dimensions', dimensions, 1, MOST_DIMENSIONS)
   if (!DISTANCES.includes(distance)) {
     throw new RangeError(`distance must be one of ${DISTANCES.join(', ')}, got ${quote(distance)}`)
   }
@@ -201,11 +214,7 @@ export function checkDefinition(
 }
 
 function hasRegistry(db: Backend): boolean {
-  const sql =
-    db.dialect === 'sqlite'
-      ? "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = '_agent_store_recall'"
-      : "SELECT 1 WHERE to_regclass('_agent_store_recall') IS NOT NULL"
-  return db.query(sql).length > 0
+  return db.query(SQL[db.dialect].exists).length > 0
 }
 
 function malformed(name: string): MalformedRowError {

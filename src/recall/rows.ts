@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { type LogName, logKey } from '#shared'
 import { type Backend, MalformedRowError, type Row } from '../index.ts'
 import type { Candidate, StoredRow } from './tables.ts'
 
@@ -32,8 +33,8 @@ export function byScore(a: Candidate, b: Candidate): number {
 }
 
 /** Names the entry of a candidate. No name of a log holds a NUL. */
-export function placeOf({ stream, writer, seq }: Candidate): string {
-  return `${stream}\0${writer}\0${seq}`
+export function placeOf(place: LogName & { readonly seq: bigint }): string {
+  return `${logKey(place)}\0${place.seq}`
 }
 
 /** The best of both lists, each once: as the first one has it. */

@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { checkText, quote, type Value } from '../index.ts'
+import { checkInt64, checkSelection, MAX_INT64 } from '#shared'
+import type { Value } from '../index.ts'
 
 /** Which entries; all of them where nothing is said. */
 export interface RecallSelection {
@@ -19,7 +20,6 @@ export interface RecallSelection {
   readonly toSeq?: bigint | undefined
 }
 
-const MAX_INT64 = 2n ** 63n - 1n
 const MOST_STREAMS = 1_000
 
 /** A selection that was checked, as conditions on the tables `l` (logs) and `e` (entries). */
@@ -31,15 +31,13 @@ export class Selected {
   readonly toSeq: bigint
 
   /** @throws TypeError, RangeError that name the member. */
-  constructor({ stream, prefix, writer, fromSeq, toSeq }: RecallSelection) {
+  constructor({ fromSeq = 1n, toSeq = MAX_INT64, ...selection }: RecallSelection) {
+    checkInt64('fromSeq', fromSeq, 0n)
+    checkInt64('toSeq', toSeq, 0n)
     const conditions: string[] = []
     const params: Value[] = []
-    if (stream !== undefined) {
-      const streams = typeof stream === 'string' ? [stream] : [...stream]
-      for (const name of streams) checkText('stream', name)
-      if (prefix !== undefined) {
-        throw new TypeError(`stream and prefix exclude each other, got ${quote(prefix)} as well`)
-      }
+    const { streams, prefix, writer } = checkSelection(selection)
+    if (streams !== undefined) {
       if (streams.length > MOST_STREAMS) {
         throw new RangeError(`stream must be at most ${MOST_STREAMS} names, got ${streams.length}`)
       }
@@ -48,20 +46,18 @@ export class Selected {
       )
       params.push(...streams)
     }
-    if (prefix !== undefined) {
-      checkText('prefix', prefix)
+    if (prefix !== '') {
       conditions.push('substr(l.stream, 1, CAST(? AS INTEGER)) = ?')
       params.push(BigInt([...prefix].length), prefix)
     }
     if (writer !== undefined) {
-      checkText('writer', writer)
       conditions.push('l.writer = ?')
       params.push(writer)
     }
     this.logs = conditions.map((condition) => ` AND ${condition}`).join('')
     this.logParams = params
-    this.fromSeq = seqOf('fromSeq', fromSeq, 1n)
-    this.toSeq = seqOf('toSeq', toSeq, MAX_INT64)
+    this.fromSeq = fromSeq
+    this.toSeq = toSeq
   }
 
   /** Whether it leaves anything out. */
@@ -81,15 +77,4 @@ export class Selected {
   get params(): readonly Value[] {
     return this.hasRange ? [...this.logParams, this.fromSeq, this.toSeq] : this.logParams
   }
-}
-
-function seqOf(argument: string, value: unknown, otherwise: bigint): bigint {
-  if (value === undefined) return otherwise
-  if (typeof value !== 'bigint') {
-    throw new TypeError(`${argument} must be a bigint, got ${quote(value)}`)
-  }
-  if (value < 0n || value > MAX_INT64) {
-    throw new RangeError(`${argument} must be from 0 to ${MAX_INT64}, got ${value}`)
-  }
-  return value
 }

@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { quote } from '../index.ts'
+import { quote } from '#shared'
 
 /** How two vectors are compared. `l2` is the Euclidean distance. */
 export type Distance = 'cosine' | 'dot' | 'l2'

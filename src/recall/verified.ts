@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { sameBytes } from '#shared'
 import { type Backend, chainHash, type Entry, type Row } from '../index.ts'
 import type { Ranked } from './fusion.ts'
 import type { Found, Hit, StaleHit, StaleReason } from './question.ts'
@@ -60,7 +61,7 @@ function checked(candidate: Candidate, row: Row | undefined): Entry | StaleReaso
   ) {
     return 'broken'
   }
-  if (Buffer.compare(contentHash, candidate.contentHash) !== 0) return 'changed'
-  if (Buffer.compare(chainHash(prevHash, payload), contentHash) !== 0) return 'broken'
+  if (!sameBytes(contentHash, candidate.contentHash)) return 'changed'
+  if (!sameBytes(chainHash(prevHash, payload), contentHash)) return 'broken'
   return { stream, writer, seq, prevHash, contentHash, payload }
 }

@@ -4,7 +4,7 @@
  * @module
  */
 import assert from 'node:assert/strict'
-import { type Backend, Generation, WriterLog } from '../index.ts'
+import { type Backend, type Entry, Generation, WriterLog } from '../index.ts'
 
 /**
  * What not every backend can do. A backend declares what it has; the cases that need
@@ -34,10 +34,14 @@ export function onStore(name: string, run: (db: Backend) => void): ConformanceCa
     name,
     needs: [],
     run(open) {
-      using db = open()
-      Generation.ensureSchema(db)
-      WriterLog.ensureSchema(db)
-      run(db)
+      const db = open()
+      try {
+        Generation.ensureSchema(db)
+        WriterLog.ensureSchema(db)
+        run(db)
+      } finally {
+        db.close()
+      }
     },
   }
 }
@@ -48,11 +52,19 @@ export function onTwo(name: string, run: (a: Backend, b: Backend) => void): Conf
     name,
     needs: ['connections'],
     run(open) {
-      using a = open()
-      Generation.ensureSchema(a)
-      WriterLog.ensureSchema(a)
-      using b = open()
-      run(a, b)
+      const a = open()
+      try {
+        Generation.ensureSchema(a)
+        WriterLog.ensureSchema(a)
+        const b = open()
+        try {
+          run(a, b)
+        } finally {
+          b.close()
+        }
+      } finally {
+        a.close()
+      }
     },
   }
 }
@@ -69,4 +81,16 @@ export function throwsCode(code: string, work: () => unknown): void {
 /** UTF-8 bytes. */
 export function utf8(text: string): Uint8Array {
   return new TextEncoder().encode(text)
+}
+
+/** Fill one log with `count` payloads of many lengths, page borders included. */
+export function fill(db: Backend, count: number, large = false): Entry[] {
+  return WriterLog.appendMany(
+    db,
+    's',
+    'w',
+    Array.from({ length: count }, (_, i) =>
+      utf8('x'.repeat(large && i % 97 === 5 ? 40_000 : i % 70)),
+    ),
+  )
 }

@@ -16,18 +16,23 @@
  * }
  * ```
  *
+ * Beside it stands `MemoryNetwork`, a network of the mesh without sockets.
+ *
  * @module
  */
 import { backendCases } from './backend-cases.ts'
 import type { ConformanceCase } from './case.ts'
 import { generationCases } from './generation-cases.ts'
+import { verificationCases } from './verification-cases.ts'
 import { writerLogCases } from './writer-log-cases.ts'
 
 export type { Ability, ConformanceCase, OpenStore } from './case.ts'
+export { MemoryNetwork } from './memory-network.ts'
 
 /** Every case. The order means nothing; each starts from an empty store. */
 export const conformanceCases: readonly ConformanceCase[] = [
   ...backendCases,
   ...generationCases,
   ...writerLogCases,
+  ...verificationCases,
 ]

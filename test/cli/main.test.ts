@@ -1,4 +1,5 @@
 /** The command line, run as a user runs it: real processes, real files, exit statuses. */
+import '../from-source.ts'
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -253,7 +254,7 @@ test('an older Node is named, with the one that is needed', () => {
   const { status, stderr } = spawnSync(process.execPath, ['--import', old, bin, '--version'], {
     encoding: 'utf8',
   })
-  assert.equal(stderr, 'agent-store: needs Node 24 or newer, and this is 20.20.2\n')
+  assert.match(stderr, /^agent-store needs Node 24\.15 .*; this is Node 20\.20\.2\n$/)
   assert.equal(status, 3)
   const { stdout } = spawnSync(process.execPath, [bin, '--version'], { encoding: 'utf8' })
   assert.match(stdout, /^\d+\.\d+\.\d+\n$/)

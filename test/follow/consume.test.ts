@@ -111,9 +111,12 @@ for (const place of PLACES) {
       for (const writer of writers) writer.go()
       const chance = numbers(KILLS)
       for (let kill = 0; kill < KILLS; kill++) {
+        const known = copied(db).length
         const consumer = startScript(SCRIPT, JSON.stringify(store), '20')
         await consumer.lines(1)
-        await sleep(50 + chance(150))
+        // Each one is killed at work, however slow the machine is.
+        while (copied(db).length === known && known < COMMITS) await sleep(5)
+        await sleep(chance(150))
         consumer.kill()
         await consumer.end
       }
@@ -125,7 +128,7 @@ for (const place of PLACES) {
         db.exec('INSERT INTO copied VALUES (?, ?, ?)', [stream, writer, seq])
       })
       t.diagnostic(`${before} of ${COMMITS} entries were copied by processes that were killed`)
-      assert.ok(before > COMMITS / 10)
+      assert.ok(before >= Math.min(KILLS, COMMITS))
       const rows = db.query('SELECT stream, writer, seq FROM copied ORDER BY writer, seq')
       const expected = ['a', 'b', 'c', 'd'].flatMap((writer) =>
         Array.from({ length: count }, (_, i) => [STREAM, writer, BigInt(i + 1)]),

@@ -6,19 +6,17 @@ import { test } from 'node:test'
 import type { Fingerprint } from 'agent-store'
 import {
   BacklogError,
-  BadSignatureError,
   type Delivery,
-  DifferentUserError,
   Envelope,
-  FrameError,
   KeyPair,
-  MemoryNetwork,
   MeshBus,
   MeshClosedError,
+  MeshError,
   MeshTimeoutError,
   PeerList,
   UnreachableError,
 } from 'agent-store/mesh'
+import { MemoryNetwork } from 'agent-store/testing'
 import { encodeBusMessage } from '../../src/mesh/bus-message.ts'
 import { uncaught, utf8 } from '../support.ts'
 import { notedBus, RawPeer } from './memory-peer.ts'
@@ -341,7 +339,8 @@ test('an agent of another user is told so, and nothing of ours reaches it', asyn
   const b = notedBus(t, network, agentOf(KEYS.agentB, KEYS.otherUser))
   b.bus.subscribe('x', () => assert.fail('a stranger was told'))
   const error = await a.bus.publish(b.bus.peer, 'x', 'secret').catch((e: unknown) => e)
-  assert.ok(error instanceof DifferentUserError)
+  assert.ok(error instanceof MeshError)
+  assert.equal(error.code, 'MESH_DIFFERENT_USER')
   assert.match(error.message, /refused us/)
   await b.refusals(1)
   assert.deepEqual(b.refused, ['MESH_DIFFERENT_USER'])
@@ -352,7 +351,7 @@ test('a body that no envelope holds is refused here', async (t) => {
   const a = notedBus(t, network, agentOf(KEYS.agentA))
   const b = notedBus(t, network, agentOf(KEYS.agentB))
   const tooLarge = new Uint8Array(2_000_000).fill(200)
-  await assert.rejects(a.bus.publish(b.bus.peer, 'x', tooLarge), FrameError)
+  await assert.rejects(a.bus.publish(b.bus.peer, 'x', tooLarge), { code: 'MESH_FRAME' })
   const told = first(b.bus, 'x', 1)
   await a.bus.publish(b.bus.peer, 'x', 'small')
   await told
@@ -443,7 +442,9 @@ test('a closed bus fails what is under way, and everything after', async (t) => 
 
 test('the transport must have the key of the agent', () => {
   const transport = new MemoryNetwork().bind(KEYS.agentB.publicKey)
-  assert.throws(() => MeshBus.bind({ agent: agentOf(KEYS.agentA), transport }), BadSignatureError)
+  assert.throws(() => MeshBus.bind({ agent: agentOf(KEYS.agentA), transport }), {
+    code: 'MESH_BAD_SIGNATURE',
+  })
 })
 
 test('wrong arguments are named', async (t) => {

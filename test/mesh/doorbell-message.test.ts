@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { CommitEvent } from 'agent-store'
-import { BadBellError, DOORBELL_PREFIX } from 'agent-store/mesh'
+import { DOORBELL_PREFIX } from 'agent-store/mesh'
 import { decodeBell, encodeBell } from '../../src/mesh/doorbell-message.ts'
 import { fromHex, utf8 } from '../support.ts'
 import { VECTORS } from './support.ts'
@@ -67,9 +67,9 @@ test('what announces nothing that could be is refused', () => {
     `{${GOOD},"seq":8}`,
     `{${GOOD},"more":"${'x'.repeat(4_096)}"}`,
   ]) {
-    assert.throws(() => decodeBell(TOPIC, utf8(body)), BadBellError, body.slice(0, 80))
+    assert.throws(() => decodeBell(TOPIC, utf8(body)), { code: 'MESH_BAD_BELL' }, body.slice(0, 80))
   }
-  assert.throws(() => decodeBell(TOPIC, new Uint8Array([0xff])), BadBellError)
+  assert.throws(() => decodeBell(TOPIC, new Uint8Array([0xff])), { code: 'MESH_BAD_BELL' })
 })
 
 test('names that are too long for a bell are refused before they are sent', () => {

@@ -6,18 +6,15 @@ import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import {
   type Agent,
-  BadCertChainError,
   Certificate,
   type Connection,
-  DifferentUserError,
   Envelope,
-  HandshakeError,
   KeyPair,
-  MemoryNetwork,
   type MeshBus,
-  MeshTimeoutError,
+  MeshError,
   UNRESTRICTED,
 } from 'agent-store/mesh'
+import { MemoryNetwork } from 'agent-store/testing'
 import { encodeBusMessage } from '../../src/mesh/bus-message.ts'
 import { ENVELOPE_FRAME_BYTES, encodeFrame, HANDSHAKE_FRAME_BYTES } from '../../src/mesh/frame.ts'
 import { FramedStream } from '../../src/mesh/framed-stream.ts'
@@ -126,7 +123,7 @@ test('a chain that is too deep is turned away, as far as a handshake has room fo
   const here = scene(t)
   let agent = agentOf(KEYS.agentA)
   while (agent.certificate.depth < 32) agent = agent.delegate({ role: '', host: '' })
-  assert.throws(() => helloFrame(agent.certificate), /^FrameError/)
+  assert.throws(() => helloFrame(agent.certificate), { code: 'MESH_FRAME' })
   // Without spaces it still is too long; so are 33 levels, whatever the room.
   const deep = framed(`{"cert_chain":${'{"issuer":{"Agent":{"parent":'.repeat(400)}`)
   const connection = await here.raw.dial(here.bus.peer)
@@ -218,7 +215,7 @@ test('a peer that hangs up before it has said who it is is refused', async (t) =
   const connection = await here.raw.dial(here.bus.peer)
   await new FramedStream(await connection.openStream()).finish()
   await here.refusals(1)
-  assert.match(String(here.errors[0]), /^HandshakeError: .* closed the stream without a word/)
+  assert.match(String(here.errors[0]), /^MeshError: .* closed the stream without a word/)
 })
 
 test('one byte at a time is no way to stay', async (t) => {
@@ -321,24 +318,37 @@ test('an acceptor that is not who it should be gets no envelope', async (t) => {
   const here = scene(t, { handshakeTimeoutMs: 100 })
   const to = { publicKey: KEYS.agentA.publicKey, addresses: [] }
   const cases = [
-    ['another user', hello(agentOf(KEYS.agentA, KEYS.otherUser).certificate), DifferentUserError],
-    ['another agent', hello(agentOf(KEYS.delegateD).certificate), HandshakeError],
+    [
+      'another user',
+      hello(agentOf(KEYS.agentA, KEYS.otherUser).certificate),
+      { code: 'MESH_DIFFERENT_USER' },
+    ],
+    ['another agent', hello(agentOf(KEYS.delegateD).certificate), { code: 'MESH_HANDSHAKE' }],
     [
       'a forgery',
       framed(`{"cert_chain":${agentOf(KEYS.agentA).certificate.toJson().replace('worker', 'x')}}`),
-      BadCertChainError,
+      { code: 'MESH_BAD_CERT_CHAIN' },
     ],
-    ['refusing us', framed('{"reason":"DifferentUser"}'), DifferentUserError],
-    ['not taking our certificate', framed('{"reason":"BadCertChain"}'), BadCertChainError],
-    ['with a reason of its own', framed('{"reason":"\\u001b[2J\u202e"}'), HandshakeError],
-    ['speaking nonsense', framed('[]'), HandshakeError],
-    ['silent', new Uint8Array(), MeshTimeoutError],
+    ['refusing us', framed('{"reason":"DifferentUser"}'), { code: 'MESH_DIFFERENT_USER' }],
+    [
+      'not taking our certificate',
+      framed('{"reason":"BadCertChain"}'),
+      { code: 'MESH_BAD_CERT_CHAIN' },
+    ],
+    [
+      'with a reason of its own',
+      framed('{"reason":"\\u001b[2J\u202e"}'),
+      { code: 'MESH_HANDSHAKE' },
+    ],
+    ['speaking nonsense', framed('[]'), { code: 'MESH_HANDSHAKE' }],
+    ['silent', new Uint8Array(), { code: 'MESH_TIMEOUT' }],
   ] as const
   for (const [name, bytes, error] of cases) {
     const sent = here.bus.publish(to, 'news', 'secret').catch((e: unknown) => e)
     await answering(here.raw, bytes)
     const failure = await sent
-    assert.ok(failure instanceof error, `${name}: ${String(failure)}`)
+    assert.ok(failure instanceof MeshError, name)
+    assert.equal(failure.code, error.code, name)
     // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there.
     assert.doesNotMatch(String(failure), /[\u0000-\u001f\u007f-\u009f\u202e]/)
   }
@@ -348,7 +358,7 @@ test('an acceptor that hangs up without an answer gets no envelope', async (t) =
   const here = scene(t)
   const to = { publicKey: KEYS.agentA.publicKey, addresses: [] }
   const sent = assert.rejects(here.bus.publish(to, 'news', 'secret'), {
-    name: 'HandshakeError',
+    code: 'MESH_HANDSHAKE',
     message: 'the peer closed the stream without an answer',
   })
   const connection = defined(await here.raw.accept())

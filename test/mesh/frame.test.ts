@@ -3,7 +3,7 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { FrameError, PeerClosedError, type Stream } from 'agent-store/mesh'
+import { PeerClosedError, type Stream } from 'agent-store/mesh'
 import { encodeFrame, FrameDecoder } from '../../src/mesh/frame.ts'
 import { FramedStream } from '../../src/mesh/framed-stream.ts'
 import { noise, utf8 } from '../support.ts'
@@ -32,11 +32,11 @@ test('a frame is its length in four bytes, big-endian, and the JSON', () => {
 test('one that is too long is neither written nor begun to be read', () => {
   assert.throws(
     () => encodeFrame(new Uint8Array(17), 16),
-    /^FrameError: a frame of 17 bytes, the limit is 16$/,
+    /^MeshError: a frame of 17 bytes, the limit is 16$/,
   )
   const decoder = new FrameDecoder()
   decoder.push(new Uint8Array([0, 0, 0, 17]))
-  assert.throws(() => decoder.next(16), FrameError)
+  assert.throws(() => decoder.next(16), { code: 'MESH_FRAME' })
   const largest = new FrameDecoder()
   largest.push(new Uint8Array([255, 255, 255, 255, 1]))
   assert.throws(() => largest.next(2 ** 24), /a frame of 4294967295 bytes/)
@@ -69,7 +69,7 @@ test('a stream gives its frames, then its end; an end within a frame is an error
   for (const cut of [1, 3, 4, 10]) {
     await assert.rejects(
       saying(bytes.subarray(0, cut)).readFrame(99),
-      /^FrameError: the stream ended inside a frame$/,
+      /^MeshError: the stream ended inside a frame$/,
     )
   }
 })

@@ -4,11 +4,12 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type Agent, Envelope, type EnvelopeContent, MemoryNetwork } from 'agent-store/mesh'
+import { type Agent, Envelope, type EnvelopeContent } from 'agent-store/mesh'
+import { MemoryNetwork } from 'agent-store/testing'
 import { type BusMessage, decodeBusMessage, encodeBusMessage } from '../../src/mesh/bus-message.ts'
 import { FramedStream } from '../../src/mesh/framed-stream.ts'
 import { welcome } from '../../src/mesh/handshake.ts'
-import { Trust } from '../../src/mesh/trust.ts'
+import { Trust } from '../../src/mesh/identity/trust.ts'
 import { utf8 } from '../support.ts'
 import { notedBus, RawPeer } from './memory-peer.ts'
 import { agentOf, KEYS } from './support.ts'
@@ -62,7 +63,8 @@ test('the table of the inbox, in its order', async (t) => {
     const refused = errors.slice(before[1])
     const [error] = refused
     if (error !== undefined) {
-      return 'expected' in error ? `${error.code}, expected ${error.expected}` : error.code
+      const least = /, expected (\d+) or more$/.exec(error.message)?.[1]
+      return least === undefined ? error.code : `${error.code}, expected ${least}`
     }
     return told.length > before[0] ? `told ${told.at(-1)}` : 'nothing'
   }

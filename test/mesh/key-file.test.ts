@@ -5,16 +5,9 @@ import assert from 'node:assert/strict'
 import { mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import {
-  defaultKeyPath,
-  InvalidKeyError,
-  KeyFileError,
-  KeyPair,
-  readKeyFile,
-  writeKeyFile,
-} from 'agent-store/mesh'
-import { fromPem, toPem } from '../../src/mesh/key-file.ts'
-import { fromDer, toDer } from '../../src/mesh/pkcs8.ts'
+import { defaultKeyPath, KeyPair, readKeyFile, writeKeyFile } from 'agent-store/mesh'
+import { fromPem, toPem } from '../../src/mesh/identity/key-file.ts'
+import { fromDer, toDer } from '../../src/mesh/identity/pkcs8.ts'
 import { temporaryFolder, toHex } from '../support.ts'
 import { KEYS, VECTORS } from './support.ts'
 
@@ -44,22 +37,22 @@ test('a key is never overwritten, nor written through a link', (t) => {
   const folder = temporaryFolder(t)
   const path = join(folder, 'user.key')
   writeKeyFile(path, KEYS.user)
-  assert.throws(() => writeKeyFile(path, KEYS.agentA), KeyFileError)
+  assert.throws(() => writeKeyFile(path, KEYS.agentA), { code: 'MESH_KEY_FILE' })
   assert.deepEqual(readKeyFile(path).exportSeed(), KEYS.user.exportSeed())
   symlinkSync(join(folder, 'elsewhere'), join(folder, 'link'))
-  assert.throws(() => writeKeyFile(join(folder, 'link'), KEYS.agentA), KeyFileError)
+  assert.throws(() => writeKeyFile(join(folder, 'link'), KEYS.agentA), { code: 'MESH_KEY_FILE' })
 })
 
 test('a file that is not there, or is a folder, is named', (t) => {
   const folder = temporaryFolder(t)
   assert.throws(
     () => readKeyFile(join(folder, 'none')),
-    /^KeyFileError: .*none: there is none; `agent-store mesh keygen` makes one$/,
+    /^MeshError: .*none: there is none; `agent-store mesh keygen` makes one$/,
   )
   mkdirSync(join(folder, 'folder'))
-  assert.throws(() => readKeyFile(join(folder, 'folder')), KeyFileError)
+  assert.throws(() => readKeyFile(join(folder, 'folder')), { code: 'MESH_KEY_FILE' })
   writeFileSync(join(folder, 'file'), 'no key')
-  assert.throws(() => readKeyFile(join(folder, 'file')), InvalidKeyError)
+  assert.throws(() => readKeyFile(join(folder, 'file')), { code: 'MESH_INVALID_KEY' })
 })
 
 test('PKCS#8 of both versions is read', () => {
@@ -96,7 +89,7 @@ test('anything else is no key', () => {
     pem(new Uint8Array(83)),
     pem(new Uint8Array(48)),
   ]) {
-    assert.throws(() => fromPem(text), InvalidKeyError, text)
+    assert.throws(() => fromPem(text), { code: 'MESH_INVALID_KEY' }, text)
   }
 })
 

@@ -24,8 +24,8 @@ import {
   instanceName,
   readAnnouncement,
   SERVICE,
-} from '../../src/mesh/announcement.ts'
-import { MdnsCache } from '../../src/mesh/mdns-cache.ts'
+} from '../../src/mesh/discovery/mdns-announcement.ts'
+import { MdnsCache } from '../../src/mesh/discovery/mdns-cache.ts'
 import { temporaryFile } from '../support.ts'
 import { isInside, runInside, withoutNetwork } from './own-network.ts'
 import { agentOf, KEYS, VECTORS } from './support.ts'

@@ -10,15 +10,15 @@ import {
   type BusOptions,
   type Connection,
   type Envelope,
-  type MemoryNetwork,
   MeshBus,
   type MeshError,
   type Peer,
 } from 'agent-store/mesh'
+import type { MemoryNetwork } from 'agent-store/testing'
 import { ENVELOPE_FRAME_BYTES, encodeFrame } from '../../src/mesh/frame.ts'
 import { FramedStream } from '../../src/mesh/framed-stream.ts'
 import { greet } from '../../src/mesh/handshake.ts'
-import { Trust } from '../../src/mesh/trust.ts'
+import { Trust } from '../../src/mesh/identity/trust.ts'
 
 /** A bus and what it said. */
 export interface NotedBus {

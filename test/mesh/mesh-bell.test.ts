@@ -11,12 +11,12 @@ import { ForkError, follow } from 'agent-store/follow'
 import {
   type Agent,
   doorbellTopic,
-  MemoryNetwork,
   MeshBell,
   type MeshBellOptions,
   type MeshError,
   type Peer,
 } from 'agent-store/mesh'
+import { MemoryNetwork } from 'agent-store/testing'
 import { encodeBell } from '../../src/mesh/doorbell-message.ts'
 import { temporaryFile, utf8 } from '../support.ts'
 import { notedBus, RawPeer } from './memory-peer.ts'

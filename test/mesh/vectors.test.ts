@@ -16,10 +16,10 @@ import {
   UNRESTRICTED,
 } from 'agent-store/mesh'
 import { decodeBusMessage, encodeBusMessage } from '../../src/mesh/bus-message.ts'
-import { isSignature } from '../../src/mesh/ed25519.ts'
 import { ENVELOPE_FRAME_BYTES, encodeFrame } from '../../src/mesh/frame.ts'
 import { helloFrame, rejectFrame } from '../../src/mesh/handshake.ts'
-import { fromPem, toPem } from '../../src/mesh/key-file.ts'
+import { fromPem, toPem } from '../../src/mesh/identity/key-file.ts'
+import { isSignature } from '../../src/mesh/identity/keys.ts'
 import { defined, fromHex, toHex, utf8 } from '../support.ts'
 import { KEYS, METADATA, VECTORS } from './support.ts'
 

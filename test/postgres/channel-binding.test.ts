@@ -8,7 +8,7 @@ import fs from 'node:fs'
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
 import fc from 'fast-check'
-import { tlsServerEndPoint } from '../../src/postgres/channel-binding.ts'
+import { tlsServerEndPoint } from '../../src/postgres/auth/channel-binding.ts'
 import { temporaryFolder } from '../support.ts'
 
 const skip = spawnSync('openssl', ['version']).status === 0 ? false : 'no openssl command here'

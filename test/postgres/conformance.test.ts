@@ -1,4 +1,5 @@
 /** A PostgreSQL server passes the suite that SQLite passes. */
+import '../from-source.ts'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Generation } from 'agent-store'

@@ -1,4 +1,5 @@
 /** An append whose answer is lost is found out about by the next, and stored once. */
+import '../from-source.ts'
 import assert from 'node:assert/strict'
 import { after, suite, type TestContext, test } from 'node:test'
 import { ConflictError, ConnectionError, type Head, InDoubtError, WriterLog } from 'agent-store'

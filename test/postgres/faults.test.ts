@@ -2,6 +2,7 @@
  * What a call does when its server restarts, crashes, freezes, hangs up or has no room: it ends
  * in time, and says truly whether something can have been stored.
  */
+import '../from-source.ts'
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import fs from 'node:fs'

@@ -1,4 +1,5 @@
 /** Rows one at a time, in little memory, and what may happen in the midst of them. */
+import '../from-source.ts'
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { BackendError, ConnectionError, InDoubtError } from 'agent-store'

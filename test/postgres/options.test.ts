@@ -9,8 +9,8 @@ import test, { type TestContext } from 'node:test'
 import { inspect } from 'node:util'
 import { PolicyError } from 'agent-store'
 import fc from 'fast-check'
-import { describe, type Host, type PgOptions, settle } from '../../src/postgres/options.ts'
-import { redact } from '../../src/postgres/url.ts'
+import { describe, type Host, type PgOptions, settle } from '../../src/postgres/settings/options.ts'
+import { redact } from '../../src/postgres/settings/url.ts'
 import { temporaryFolder, warningCodes } from '../support.ts'
 
 /** A home without files, so that this machine's own do not count. */

@@ -2,6 +2,7 @@
  * Behind PgBouncer in transaction mode, where each transaction may meet another session: clients
  * never run one another's statements, and the suite of every backend passes.
  */
+import '../from-source.ts'
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import net from 'node:net'

@@ -1,4 +1,5 @@
 /** PGlite, in this process: the same codec and the same suite, without a server. */
+import '../from-source.ts'
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import { PGlite } from '@electric-sql/pglite'

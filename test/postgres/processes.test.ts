@@ -7,6 +7,7 @@
  *
  * @module
  */
+import '../from-source.ts'
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import { WriterLog } from 'agent-store'

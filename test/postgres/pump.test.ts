@@ -12,9 +12,9 @@ import { describe, test } from 'node:test'
 import threads, { type Transferable, type WorkerOptions } from 'node:worker_threads'
 import { ConnectionError, DeadlineError, InDoubtError } from 'agent-store'
 import { PgBackend, type PgOptions } from 'agent-store/postgres'
-import { SocketPump } from '../../src/postgres/pump.ts'
-import { CELL } from '../../src/postgres/pump-source.ts'
-import { type Commission, PumpWorker } from '../../src/postgres/pump-worker.ts'
+import { CELL, type Commission } from '../../src/postgres/pump/commission.ts'
+import { SocketPump } from '../../src/postgres/pump/pump.ts'
+import { PumpWorker } from '../../src/postgres/pump/pump-worker.ts'
 import { noise } from '../support.ts'
 import { errorOf, pause, timeOf } from './meanwhile.ts'
 import { databaseUrl, withoutDatabase } from './server.ts'
@@ -201,7 +201,8 @@ test('what a server said before a write to it failed is what the call throws', {
   skip: simulated,
 }, () => {
   // The worker writes only after the server has hung up, with bytes before it unread: a reset.
-  const more = `;const { write } = net.Socket.prototype
+  const more = `;const net = require('node:net')
+  const { write } = net.Socket.prototype
   net.Socket.prototype.write = function (bytes, ...rest) {
     if (Buffer.from(bytes).includes('harm')) {
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 600)

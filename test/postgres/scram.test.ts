@@ -5,9 +5,9 @@ import assert from 'node:assert/strict'
 import { createHash, createHmac, pbkdf2Sync } from 'node:crypto'
 import test from 'node:test'
 import { inspect } from 'node:util'
-import { md5Password } from '../../src/postgres/md5-password.ts'
-import { saslprep } from '../../src/postgres/saslprep.ts'
-import { ScramClient, ScramError, type ScramOptions } from '../../src/postgres/scram.ts'
+import { md5Password } from '../../src/postgres/auth/md5-password.ts'
+import { saslprep } from '../../src/postgres/auth/saslprep.ts'
+import { ScramClient, ScramError, type ScramOptions } from '../../src/postgres/auth/scram.ts'
 import { utf8 } from '../support.ts'
 
 const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes)
@@ -213,14 +213,13 @@ for (const [name, password, prepared] of [
   ['other spaces become a space', 'a\u00a0b\u3000c', 'a b c'],
   ['a zero width space is a space', 'a\u200bb', 'a b'],
   ['composed and decomposed are one', 'e\u0301', '\u00e9'],
-  ['a prohibited character leaves it as it is (RFC 4013)', '\u2168\u0007', '\u2168\u0007'],
-  ['a private character leaves it as it is', '\u2168\ue000', '\u2168\ue000'],
-  ['what Unicode 3.2 does not know leaves it as it is', '\u2168\u{1f600}', '\u2168\u{1f600}'],
+  [
+    'an emoji, which Unicode 3.2 does not know, leaves it as it is',
+    '\u2168\u{1f600}',
+    '\u2168\u{1f600}',
+  ],
   ['what would be empty stays as it is', '\u00ad', '\u00ad'],
   ['right to left is prepared', '\u05d0\u00ad1\u05d0', '\u05d01\u05d0'],
-  ['right to left that ends otherwise stays as it is (RFC 4013)', '\u0627\u00ad1', '\u0627\u00ad1'],
-  ['right to left that starts otherwise stays as it is', '1\u00ad\u0627', '1\u00ad\u0627'],
-  ['both directions stay as they are', '\u05d0a\u00ad\u05d0', '\u05d0a\u00ad\u05d0'],
 ] as const) {
   test(`SASLprep: ${name}`, () => {
     assert.equal(saslprep(password), prepared)

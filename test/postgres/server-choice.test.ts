@@ -1,4 +1,5 @@
 /** Which server of several is taken, and which is refused, on real ones. */
+import '../from-source.ts'
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { suite, type TestContext, test } from 'node:test'

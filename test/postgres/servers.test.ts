@@ -1,4 +1,5 @@
 /** The ways to a server, and what is said of one that is not there or will not have us. */
+import '../from-source.ts'
 import assert from 'node:assert/strict'
 import os from 'node:os'
 import { after, before, describe, test } from 'node:test'

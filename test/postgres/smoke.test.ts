@@ -2,6 +2,7 @@
  * The Postgres backend in short: what a runtime other than Node has to give for it (a worker that
  * runs while this thread waits on shared memory, ports, sockets, hashes).
  */
+import '../from-source.ts'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { DeadlineError, WriterLog } from 'agent-store'

@@ -10,8 +10,16 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 const KERNELS = [
-  { source: 'assembly/blake3.ts', target: '../../src/blake3-wasm-code.ts', name: 'BLAKE3_WASM' },
-  { source: 'assembly/dot.ts', target: '../../src/recall/dot-wasm-code.ts', name: 'DOT_WASM' },
+  {
+    source: 'assembly/blake3.ts',
+    target: '../../src/hash/blake3-wasm-code.ts',
+    name: 'BLAKE3_WASM',
+  },
+  {
+    source: 'assembly/dot.ts',
+    target: '../../src/recall/sqlite/dot-wasm-code.ts',
+    name: 'DOT_WASM',
+  },
 ]
 const LINE_WIDTH = 90
 

@@ -8,7 +8,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-const target = join(import.meta.dirname, '../../src/blake3-compress.ts')
+const target = join(import.meta.dirname, '../../src/hash/blake3-compress.ts')
 
 // Section 2.2 of the specification: which words of the state each G mixes, columns then diagonals.
 const MIXED = [
