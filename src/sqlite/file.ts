@@ -187,7 +187,7 @@ function checkVersion(version: string): void {
     if (part < oldest) {
       throw new BackendError(
         `SQLite ${version} can corrupt a file that several connections write; ` +
-          `${OLDEST_SAFE.join('.')} or newer is needed (Node 24.15, Node 26)`,
+          `${OLDEST_SAFE.join('.')} or newer is needed (Node 24.21, Node 26.6)`,
       )
     }
   }

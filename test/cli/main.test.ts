@@ -254,7 +254,7 @@ test('an older Node is named, with the one that is needed', () => {
   const { status, stderr } = spawnSync(process.execPath, ['--import', old, bin, '--version'], {
     encoding: 'utf8',
   })
-  assert.match(stderr, /^agent-store needs Node 24\.15 .*; this is Node 20\.20\.2\n$/)
+  assert.match(stderr, /^agent-store needs Node 24\.21 .*; this is Node 20\.20\.2\n$/)
   assert.equal(status, 3)
   const { stdout } = spawnSync(process.execPath, [bin, '--version'], { encoding: 'utf8' })
   assert.match(stdout, /^\d+\.\d+\.\d+\n$/)

@@ -105,6 +105,22 @@ test('codes are unique, and this file knows every error class that is exported',
   assert.deepEqual(new Set([...known, 'StoreError']), new Set(exported))
 })
 
+test('the name of every error that a door exports is text, which a minifier leaves alone', async () => {
+  const doors = ['', '/follow', '/mesh', '/postgres', '/recall']
+  let seen = 0
+  for (const door of doors) {
+    const exported: Record<string, unknown> = await import(`agent-store${door}`)
+    for (const [name, value] of Object.entries(exported)) {
+      if (typeof value !== 'function' || !(value.prototype instanceof StoreError)) continue
+      seen++
+      assert.ok(Object.hasOwn(value.prototype, 'name'), name)
+      assert.equal(value.prototype.name, name)
+      assert.ok(!Object.keys(value.prototype).includes('name'), `${name} lists its name as a field`)
+    }
+  }
+  assert.ok(seen > 30, `${seen} classes`)
+})
+
 test('the fields of each case are there to act on', () => {
   const broken = new ChainBrokenError('s', 'w', 7n, 'a gap')
   assert.deepEqual(

@@ -43,17 +43,25 @@ test('it is heard by the others, not by itself, and by nobody once it is closed'
   one.subscribe(() => heard.push('one'))
   const off = two.subscribe(({ seq }) => heard.push(`two ${seq}`))
   other.subscribe(() => heard.push('other'))
-  const turn = () => new Promise((done) => setTimeout(done, 20))
-  one.ring(event)
-  await turn()
+  // A bell that hears every ring tells when one has arrived.
+  using witness = new ThreadBell('test 2')
+  let rings = 0
+  witness.subscribe(() => rings++)
+  const ringAndWait = async () => {
+    const before = rings
+    one.ring(event)
+    while (rings === before) await new Promise((done) => setTimeout(done, 1))
+    // A message that is under way to somebody else arrives within a few turns of the event loop.
+    for (let turn = 0; turn < 20; turn++) await new Promise((done) => setImmediate(done))
+  }
+  await ringAndWait()
+  while (heard.length === 0) await new Promise((done) => setTimeout(done, 1))
   assert.deepEqual(heard, ['two 1'])
   off()
-  one.ring(event)
-  await turn()
+  await ringAndWait()
   two.subscribe(() => heard.push('two again'))
   two.close()
-  one.ring(event)
-  await turn()
+  await ringAndWait()
   assert.deepEqual(heard, ['two 1'])
   assert.throws(() => one.ring({ ...event, seq: 0n }), /seq/)
 })
