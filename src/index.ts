@@ -17,6 +17,7 @@ export {
   DeadlineError,
   FileReplacedError,
   GenerationExhaustedError,
+  GenerationRegressedError,
   InDoubtError,
   LogRegressedError,
   MalformedRowError,
@@ -25,6 +26,7 @@ export {
   SchemaError,
   StaleGenerationError,
   StoreError,
+  TwoLibrariesError,
 } from './contract/errors.ts'
 export { Blake3 } from './hash/blake3.ts'
 export { blake3, chainHash } from './hash/chain.ts'

@@ -105,6 +105,12 @@ export interface Backend extends Disposable {
    */
   patiently?<T>(work: () => T): T
 
+  /**
+   * For a backend that can find out late that its database was taken away: told of the first entry
+   * of each append that is acknowledged, so that its error can name what may be lost.
+   */
+  acknowledged?(event: CommitEvent): void
+
   /** Give back what the backend holds. Closing again does nothing. */
   close(): void
 }

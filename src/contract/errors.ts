@@ -5,7 +5,7 @@
  *
  * @module
  */
-import type { Head } from './entry.ts'
+import type { CommitEvent, Head } from './entry.ts'
 
 /** Root of every failure that the store itself reports. */
 export abstract class StoreError extends Error {
@@ -65,8 +65,8 @@ export class InDoubtError extends StoreError {
 }
 
 /**
- * A server no longer has an entry that was acknowledged before: it was restored to an earlier
- * point, or is not the server that acknowledged it. Nothing was written.
+ * The store no longer has an entry that was acknowledged before: it was restored to an earlier
+ * point, or is not the store that acknowledged it. Nothing was written.
  */
 export class LogRegressedError extends StoreError {
   readonly code = 'STORE_LOG_REGRESSED'
@@ -78,7 +78,7 @@ export class LogRegressedError extends StoreError {
   constructor(stream: string, writer: string, acknowledged: Head) {
     super(
       `stream ${quote(stream)} writer ${quote(writer)} lacks seq ${acknowledged.seq}, which was ` +
-        'acknowledged; is this an older copy of the server? Open the store anew to go on from what it has',
+        'acknowledged; is this an older copy of the store? Open it anew to go on from what it has',
     )
     this.stream = stream
     this.writer = writer
@@ -98,10 +98,61 @@ export class ClosedError extends StoreError {
 export class FileReplacedError extends StoreError {
   readonly code = 'STORE_FILE_REPLACED'
   readonly path: string
+  /**
+   * The first entry that was acknowledged since the file was last seen in its place: it and what
+   * came after may be lost. `undefined` where nothing that was acknowledged is.
+   */
+  readonly firstUnseen: CommitEvent | undefined
+
+  constructor(path: string, firstUnseen?: CommitEvent) {
+    super(
+      `${quote(path)} is not the file that was opened any more; close it and open it again` +
+        (firstUnseen === undefined
+          ? ''
+          : `; what was acknowledged from stream ${quote(firstUnseen.stream)} writer ` +
+            `${quote(firstUnseen.writer)} seq ${firstUnseen.seq} on may not be in it`),
+    )
+    this.path = path
+    this.firstUnseen = firstUnseen
+  }
+}
+
+/**
+ * Two SQLite libraries of this process have one file open. Their locks do not exclude each other:
+ * what is acknowledged can be lost, and the file be damaged.
+ */
+export class TwoLibrariesError extends StoreError {
+  readonly code = 'STORE_TWO_LIBRARIES'
+  readonly path: string
 
   constructor(path: string) {
-    super(`${quote(path)} is not the file that was opened any more; close it and open it again`)
+    super(
+      `two SQLite libraries of this process have ${quote(path)} open, which loses writes and damages ` +
+        'the file; open it by one library alone, and give that connection to SqliteBackend.fromConnection',
+    )
     this.path = path
+  }
+}
+
+/**
+ * A counter stands behind a value that this backend was given: the store was restored to an
+ * earlier point, or is not the store that gave the value.
+ */
+export class GenerationRegressedError extends StoreError {
+  readonly code = 'STORE_GENERATION_REGRESSED'
+  readonly key: string
+  /** The value that this backend was given. */
+  readonly acknowledged: bigint
+  readonly current: bigint
+
+  constructor(key: string, acknowledged: bigint, current: bigint) {
+    super(
+      `generation ${quote(key)} stands at ${current}, and ${acknowledged} was acknowledged; is this an ` +
+        'older copy of the store? Open it anew to go on from what it has',
+    )
+    this.key = key
+    this.acknowledged = acknowledged
+    this.current = current
   }
 }
 
@@ -221,6 +272,7 @@ nameErrors({
   LogRegressedError,
   ClosedError,
   FileReplacedError,
+  TwoLibrariesError,
   SchemaError,
   MalformedRowError,
   PolicyError,
@@ -229,6 +281,7 @@ nameErrors({
   NonMonotonicGenerationError,
   StaleGenerationError,
   GenerationExhaustedError,
+  GenerationRegressedError,
 })
 
 /** A value as an error message shows it: quoted, bounded, never throwing. */

@@ -32,6 +32,9 @@ export class TransactionScope {
   /** For each open level, what is to run once it is durable. */
   readonly #levels: (() => void)[][] = []
   #snapshots = 0
+  /** Actions of commits that are durable, in the order of the commits. */
+  readonly #due: (() => void)[] = []
+  #isRunning = false
 
   constructor(connection: TransactionControl) {
     this.#connection = connection
@@ -81,9 +84,9 @@ export class TransactionScope {
     } finally {
       this.#levels.pop()
     }
-    if (savepoint === undefined) run(actions)
+    if (savepoint === undefined) this.#run(actions)
     // Inside a foreign transaction there is no outer level and no way to see it commit.
-    else this.#levels.at(-1)?.push(...actions)
+    else for (const action of actions) this.#levels.at(-1)?.push(action)
     return result
   }
 
@@ -108,7 +111,27 @@ export class TransactionScope {
     const level = this.#levels.at(-1)
     if (level !== undefined) level.push(action)
     // A snapshot has nothing to commit.
-    else if (this.#snapshots > 0 || !this.#connection.isIn()) run([action])
+    else if (this.#snapshots > 0 || !this.#connection.isIn()) this.#run([action])
+  }
+
+  /**
+   * Run what waited for a commit. An action that commits again, as a subscriber that appends does,
+   * has the actions of its own commit run behind those of the first.
+   */
+  #run(actions: readonly (() => void)[]): void {
+    for (const action of actions) this.#due.push(action)
+    if (this.#isRunning) return
+    this.#isRunning = true
+    // The list grows while it is gone through.
+    for (const action of this.#due) {
+      try {
+        action()
+      } catch (error) {
+        throwUncaught(error)
+      }
+    }
+    this.#due.length = 0
+    this.#isRunning = false
   }
 
   #rollback(savepoint: string | undefined, error: unknown): void {
@@ -123,16 +146,6 @@ export class TransactionScope {
       throw new BackendError('the rollback failed; close this backend', {
         cause: new AggregateError([error, failure]),
       })
-    }
-  }
-}
-
-function run(actions: readonly (() => void)[]): void {
-  for (const action of actions) {
-    try {
-      action()
-    } catch (error) {
-      throwUncaught(error)
     }
   }
 }

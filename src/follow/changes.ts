@@ -9,7 +9,7 @@
  *
  * @module
  */
-import { sameValues } from '#shared'
+import { MAX_INT64, sameValues } from '#shared'
 import type { Backend, Dialect, Row } from '../index.ts'
 
 /** How far a log is said to reach. */
@@ -76,6 +76,8 @@ export class Changes {
     this.#last = last
     if (before === undefined || last === undefined) return undefined
     const [rowid = null] = before
+    // Behind the largest rowid, SQLite gives out free ones by chance: nothing is in order any more.
+    if (last[0] === MAX_INT64) return undefined
     const still = this.#db.query(ROW_AT, [rowid])[0]
     if (still === undefined || !sameValues(still, before)) return undefined
     const news: News[] = []

@@ -87,13 +87,14 @@ async function handleRuns(
       first.prevHash === null ? null : { seq: first.seq - 1n, contentHash: first.prevHash }
     try {
       db.transaction(() => {
+        // Before the handler runs: where another process has moved the cursor, it must not.
+        consumer.advance(db, last, before)
         for (const entry of run) {
           const result: unknown = handle(entry)
           if (typeof result === 'object' && result !== null && 'then' in result) {
             throw new TypeError('handle must be synchronous, got a callback that returns a Promise')
           }
         }
-        consumer.advance(db, last, before)
       })
     } catch (error) {
       if (error instanceof StaleCursorError) return 'moved'

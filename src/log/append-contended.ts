@@ -11,21 +11,16 @@
  */
 import { MAX_INT64 } from '../contract/arguments.ts'
 import type { Backend, Value } from '../contract/backend.ts'
-import type { Entry, Head, LogName } from '../contract/entry.ts'
-import {
-  BackendError,
-  ConnectionError,
-  DeadlineError,
-  InDoubtError,
-  LogRegressedError,
-} from '../contract/errors.ts'
-import { sameBytes } from '../shared/bytes.ts'
+import type { Entry, Head } from '../contract/entry.ts'
+import { BackendError, ConnectionError, DeadlineError, InDoubtError } from '../contract/errors.ts'
 import { sameHead } from '../shared/head.ts'
 import {
   type Append,
   type Attempt,
   attemptBehind,
   checkExpected,
+  checkNotRegressed,
+  isStoredAt,
   LOG_COLUMNS,
   notStored,
   OF_LOG,
@@ -35,7 +30,6 @@ import {
 import { guessHead } from './head-guess.ts'
 import { doubtOf, forgetDoubt, keepDoubt } from './in-doubt.ts'
 
-const HASH_AT = `SELECT content_hash ${OF_LOG} AND seq = ?`
 /**
  * Inserts behind the given head or not at all. A rival at the same place is waited for, and then
  * gone before. To look for the head from where it should be on, and to take from it what the entry
@@ -151,17 +145,7 @@ function settle(db: Backend, doubt: Attempt): boolean {
 /** Whether the entries of an append in doubt are stored after all, and durably. */
 function isStored(db: Backend, { entries, ...log }: Attempt): boolean {
   const last = entries.at(-1)
-  const stored = last !== undefined && isHashAt(db, log, last)
+  const stored = last !== undefined && isStoredAt(db, log, last)
   if (stored) db.query(CONFIRM)
   return stored
-}
-
-/** @throws LogRegressedError when a head that was committed is not stored any more. */
-function checkNotRegressed(db: Backend, log: LogName, known: Head): void {
-  if (!isHashAt(db, log, known)) throw new LogRegressedError(log.stream, log.writer, known)
-}
-
-function isHashAt(db: Backend, { stream, writer }: LogName, { seq, contentHash }: Head): boolean {
-  const found = db.query(HASH_AT, [stream, writer, seq])[0]?.[0]
-  return found instanceof Uint8Array && sameBytes(found, contentHash)
 }

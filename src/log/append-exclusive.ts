@@ -9,10 +9,12 @@
 import { MAX_INT64 } from '../contract/arguments.ts'
 import type { Backend } from '../contract/backend.ts'
 import type { Entry, Head } from '../contract/entry.ts'
+import { sameHead } from '../shared/head.ts'
 import {
   type Append,
   attemptBehind,
   checkExpected,
+  checkNotRegressed,
   entryBehind,
   HEAD,
   LOG_COLUMNS,
@@ -36,7 +38,8 @@ const INSERT_BEHIND = `INSERT OR IGNORE INTO _agent_store_log (${LOG_COLUMNS})
 /** Returns the entries, which are durable. */
 export function appendExclusive(db: Backend, append: Append): Entry[] {
   const { stream, writer, payloads, expected } = append
-  const guess = expected === undefined ? guessHead(db, stream, writer) : expected
+  const known = guessHead(db, stream, writer)
+  const guess = expected === undefined ? known : expected
   const [payload] = payloads
   if (payloads.length === 1 && payload && guess && guess.seq < MAX_INT64) {
     const entry = entryBehind(guess, stream, writer, payload)
@@ -45,6 +48,8 @@ export function appendExclusive(db: Backend, append: Append): Entry[] {
   return db.transaction(() => {
     const head = readHead(db, append)
     checkExpected(append, head)
+    // A file that was overwritten in place by an older copy.
+    if (known?.committed === true && !sameHead(known, head)) checkNotRegressed(db, append, known)
     const { entries } = attemptBehind(head, append)
     const whole = entries.length - (entries.length % BATCH)
     for (let i = 0; i < whole; i += BATCH) insertRows(db, INSERT_BATCH, entries.slice(i, i + BATCH))

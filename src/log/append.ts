@@ -32,8 +32,13 @@ export function appendEntries(db: Backend, append: Append): Entry[] {
     return []
   }
   const entries = STRATEGIES[db.dialect](db, append)
+  const [first] = entries
   const last = entries.at(-1)
-  if (last !== undefined) rememberHead(db, last)
-  for (const entry of entries) announce(db, entry)
+  if (first === undefined || last === undefined) return entries
+  const isCommitted = !db.inTransaction
+  rememberHead(db, last, isCommitted)
+  if (isCommitted) db.acknowledged?.(first)
+  else if (db.acknowledged !== undefined) db.afterCommit(() => db.acknowledged?.(first))
+  announce(db, entries)
   return entries
 }

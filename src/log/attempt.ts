@@ -6,8 +6,9 @@
 import { MAX_INT64 } from '../contract/arguments.ts'
 import type { Backend, Value } from '../contract/backend.ts'
 import type { Entry, Head, LogName } from '../contract/entry.ts'
-import { BackendError, ConflictError, quote } from '../contract/errors.ts'
+import { BackendError, ConflictError, LogRegressedError, quote } from '../contract/errors.ts'
 import { chainHash } from '../hash/chain.ts'
+import { sameBytes } from '../shared/bytes.ts'
 import { parseHead, sameHead } from '../shared/head.ts'
 
 /** What is to be appended where. */
@@ -41,6 +42,19 @@ export function checkExpected({ stream, writer, expected }: Append, actual: Head
   if (expected !== undefined && !sameHead(expected, actual)) {
     throw new ConflictError(stream, writer, expected, actual)
   }
+}
+
+const HASH_AT = `SELECT content_hash ${OF_LOG} AND seq = ?`
+
+/** Whether the log has this head's entry. */
+export function isStoredAt(db: Backend, { stream, writer }: LogName, head: Head): boolean {
+  const found = db.query(HASH_AT, [stream, writer, head.seq])[0]?.[0]
+  return found instanceof Uint8Array && sameBytes(found, head.contentHash)
+}
+
+/** @throws LogRegressedError when a head that this process knows to be committed is gone. */
+export function checkNotRegressed(db: Backend, log: LogName, known: Head): void {
+  if (!isStoredAt(db, log, known)) throw new LogRegressedError(log.stream, log.writer, known)
 }
 
 /** Returns the entries with these payloads behind `head`. @throws BackendError for a full log. */

@@ -25,8 +25,8 @@ export function guessHead(db: Backend, stream: string, writer: string): GuessedH
   return guesses.get(db)?.get(logKey({ stream, writer }))
 }
 
-/** Keep `head`. */
-export function rememberHead(db: Backend, head: LogHead): void {
+/** Keep `head`, and whether it is committed. */
+export function rememberHead(db: Backend, head: LogHead, committed: boolean): void {
   let heads = guesses.get(db)
   if (heads === undefined) {
     heads = new BoundedMap(KEPT)
@@ -34,5 +34,5 @@ export function rememberHead(db: Backend, head: LogHead): void {
   }
   // The entry's own array is the caller's to change.
   const { seq, contentHash } = head
-  heads.set(logKey(head), { seq, contentHash: contentHash.slice(), committed: !db.inTransaction })
+  heads.set(logKey(head), { seq, contentHash: contentHash.slice(), committed })
 }

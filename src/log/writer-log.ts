@@ -11,10 +11,11 @@
 import { checkCount, checkInt64, checkText, MAX_INT64, typeName } from '../contract/arguments.ts'
 import type { Backend } from '../contract/backend.ts'
 import type { Entry, Head, LogHead } from '../contract/entry.ts'
-import { quote } from '../contract/errors.ts'
+import { LogRegressedError, quote } from '../contract/errors.ts'
 import { ensureTable, LOG } from '../contract/tables.ts'
 import { checkHead } from '../shared/head.ts'
 import { appendEntries } from './append.ts'
+import { guessHead } from './head-guess.ts'
 import { headsOf, streamsOf, writersOf } from './names.ts'
 import { type LogPage, pages, type Range } from './pages.ts'
 import { toPayload } from './payload.ts'
@@ -71,7 +72,9 @@ export class WriterLog {
    * @param payload Bytes, or text, which is stored as UTF-8.
    * @throws ConflictError when the log has another head than `expectedHead`.
    * @throws InDoubtError when a server's answer was lost; append the same payload again to find out.
-   * @throws LogRegressedError when the server lacks what it acknowledged before.
+   * @throws LogRegressedError when the store lacks what was acknowledged before.
+   * @throws FileReplacedError when the file was deleted, renamed, replaced or moved while it is open.
+   * @throws TwoLibrariesError when another SQLite library of this process has the file open.
    * @throws TypeError, RangeError for names or payloads that cannot be stored.
    *
    * @example
@@ -113,11 +116,20 @@ export class WriterLog {
     return appendEntries(db, { stream, writer, payloads: all, expected: expectedHead })
   }
 
-  /** The entry with the highest seq; `null` for an empty log. @throws MalformedRowError. */
+  /**
+   * The entry with the highest seq; `null` for an empty log.
+   * @throws MalformedRowError.
+   * @throws LogRegressedError when the log ends before what this backend has acknowledged.
+   */
   static head(db: Backend, stream: string, writer: string): Entry | null {
     checkNames(stream, writer)
     const row = db.query(HEAD, [stream, writer])[0]
-    return row === undefined ? null : parseRow(stream, writer, row)
+    const head = row === undefined ? null : parseRow(stream, writer, row)
+    const known = guessHead(db, stream, writer)
+    if (known?.committed === true && known.seq > (head?.seq ?? 0n) && !db.inTransaction) {
+      throw new LogRegressedError(stream, writer, known)
+    }
+    return head
   }
 
   /** The entry with this seq; `null` where there is none. @throws MalformedRowError. */

@@ -70,17 +70,30 @@ export class Doorbell {
    * @throws TypeError, RangeError when `event` is not a commit event.
    */
   ring(event: CommitEvent): void {
-    const { stream, writer, seq, contentHash } = event
+    this.#queue(event)
+    this.#deliverAll()
+  }
+
+  /** Ring for the entries of one commit: all of them are queued before the first is delivered. @internal */
+  ringAll(events: readonly CommitEvent[]): void {
+    for (const event of events) this.#queue(event)
+    this.#deliverAll()
+  }
+
+  #queue({ stream, writer, seq, contentHash }: CommitEvent): void {
     checkText('event.stream', stream)
     checkText('event.writer', writer)
     checkInt64('event.seq', seq, 1n)
     checkBytes('event.contentHash', contentHash, 32)
     this.#waiting.push({ stream, writer, seq, contentHash: contentHash.slice() })
+  }
+
+  #deliverAll(): void {
     if (this.#ringing) return
     this.#ringing = true
-    for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) {
-      this.#deliver(next)
-    }
+    // The list grows while it is gone through: a subscriber may ring, or append.
+    for (const event of this.#waiting) this.#deliver(event)
+    this.#waiting.length = 0
     this.#ringing = false
   }
 
@@ -116,10 +129,10 @@ export class Doorbell {
 }
 
 /** Ring the bells that are tied to `db` once the work at hand is durable. @internal */
-export function announce(db: Backend, event: CommitEvent): void {
+export function announce(db: Backend, events: readonly CommitEvent[]): void {
   const bells = tied.get(db)
   if (bells === undefined || bells.size === 0) return
   db.afterCommit(() => {
-    for (const bell of bells) bell.ring(event)
+    for (const bell of bells) bell.ringAll(events)
   })
 }

@@ -10,12 +10,14 @@ import { checkInt64, checkText, MAX_INT64 } from '../contract/arguments.ts'
 import type { Backend, Dialect, Row } from '../contract/backend.ts'
 import {
   GenerationExhaustedError,
+  GenerationRegressedError,
   MalformedRowError,
   NonMonotonicGenerationError,
   quote,
   StaleGenerationError,
 } from '../contract/errors.ts'
 import { ensureTable, META } from '../contract/tables.ts'
+import { BoundedMap } from '../shared/bounded-map.ts'
 
 // The guard keeps a damaged counter (a fraction, text, a negative) as it was found.
 const SOUND = 'm.ival >= 0 AND m.ival = CAST(m.ival AS BIGINT)'
@@ -39,6 +41,24 @@ const HOLD: Readonly<Record<Dialect, (db: Backend, key: string, held: bigint) =>
       return db.query(`${CURRENT} FOR SHARE`, [key])[0]
     },
   }
+
+/** Counters remembered for each backend. */
+const KEPT = 4_096
+const acknowledged = new WeakMap<Backend, BoundedMap<string, bigint>>()
+
+/** The largest value of a counter that this backend was given; 0 where none is remembered. */
+function acknowledgedOf(db: Backend, key: string): bigint {
+  return acknowledged.get(db)?.get(key) ?? 0n
+}
+
+function acknowledge(db: Backend, key: string, value: bigint): void {
+  let values = acknowledged.get(db)
+  if (values === undefined) {
+    values = new BoundedMap(KEPT)
+    acknowledged.set(db, values)
+  }
+  values.set(key, value)
+}
 
 /**
  * A named monotonic counter, from 0 to 2^63-1. Any number of them live in one store.
@@ -78,19 +98,30 @@ export class Generation {
       .map(([key, ...value]) => ({ key: String(key), value: toValue(String(key), value) }))
   }
 
-  /** The current value; 0 for a counter that was never moved. */
+  /**
+   * The current value; 0 for a counter that was never moved.
+   * @throws GenerationRegressedError when it stands behind a value that this backend was given.
+   */
   current(db: Backend): bigint {
     const row = db.query(CURRENT, [this.key])[0]
-    return row === undefined ? 0n : toValue(this.key, row)
+    return this.#checked(db, row)
   }
 
   /**
    * Add one and return the new value, which nobody else is ever given. The first is 1.
    * @throws GenerationExhaustedError at 2^63-1.
+   * @throws GenerationRegressedError when the store would give a value again, as an older copy does.
    */
   bump(db: Backend): bigint {
     const row = db.query(BUMP, [this.key])[0]
-    if (row !== undefined) return toValue(this.key, row)
+    if (row !== undefined) {
+      const value = toValue(this.key, row)
+      const known = acknowledgedOf(db, this.key)
+      // Never a value twice: a counter of an older copy would give it again.
+      if (value <= known) throw new GenerationRegressedError(this.key, known, value - 1n)
+      this.#remember(db, value)
+      return value
+    }
     this.current(db) // a damaged counter is said to be one
     throw new GenerationExhaustedError(this.key)
   }
@@ -102,7 +133,11 @@ export class Generation {
    */
   set(db: Backend, value: bigint): void {
     checkInt64('value', value, 0n)
-    if (db.query(SET, [this.key, value]).length > 0) return
+    const isAhead = value >= acknowledgedOf(db, this.key)
+    if (isAhead && db.query(SET, [this.key, value]).length > 0) {
+      this.#remember(db, value)
+      return
+    }
     throw new NonMonotonicGenerationError(this.key, this.current(db), value)
   }
 
@@ -118,8 +153,20 @@ export class Generation {
       throw new TypeError('fence must be called inside db.transaction(), before what it guards')
     }
     const row = HOLD[db.dialect](db, this.key, held)
-    const current = row === undefined ? 0n : toValue(this.key, row)
+    const current = this.#checked(db, row)
     if (current !== held) throw new StaleGenerationError(this.key, held, current)
+  }
+
+  #checked(db: Backend, row: Row | undefined): bigint {
+    const value = row === undefined ? 0n : toValue(this.key, row)
+    const known = acknowledgedOf(db, this.key)
+    if (value < known) throw new GenerationRegressedError(this.key, known, value)
+    return value
+  }
+
+  #remember(db: Backend, value: bigint): void {
+    if (db.inTransaction) db.afterCommit(() => acknowledge(db, this.key, value))
+    else acknowledge(db, this.key, value)
   }
 }
 

@@ -7,13 +7,13 @@
  *
  * @module
  */
+import fs from 'node:fs'
 import type { DatabaseSync } from 'node:sqlite'
-import { checkParams, checkText } from '../contract/arguments.ts'
+import { checkParams } from '../contract/arguments.ts'
 import type { Backend, Row, Value } from '../contract/backend.ts'
-import { ClosedError, quote, type StoreError } from '../contract/errors.ts'
+import type { CommitEvent } from '../contract/entry.ts'
+import { ClosedError, quote, type StoreError, TwoLibrariesError } from '../contract/errors.ts'
 import { TransactionScope } from '../contract/transaction.ts'
-import { BoundedMap } from '../shared/bounded-map.ts'
-import { firstWord } from '../shared/sql-lexer.ts'
 import { sqlite } from './builtin.ts'
 import {
   driverOf,
@@ -21,7 +21,6 @@ import {
   type SqliteDriver,
   type SqliteStatement,
 } from './driver.ts'
-import { translate } from './errors.ts'
 import {
   checkOptions,
   type JournalMode,
@@ -32,22 +31,14 @@ import {
   setBusyTimeout,
   setDurability,
 } from './file.ts'
-import { whileBusy } from './lock-wait.ts'
+import { FileGuard, identityOf } from './file-guard.ts'
+import { isOpenElsewhere, leaveOpen, noteLibrary } from './open-descriptors.ts'
+import { SqliteSession } from './session.ts'
 import { isSuspect, Utf8Check } from './utf8-check.ts'
 import { watchFile } from './watch.ts'
 
 /** What may be set on a connection that the consumer opened; nothing is set unless asked. */
 export type SqliteConnectionOptions = Pick<SqliteOptions, 'busyTimeoutMs' | 'durability'>
-
-const STATEMENTS_KEPT = 128
-const CONTROL: ReadonlySet<string> = new Set([
-  'BEGIN',
-  'COMMIT',
-  'END',
-  'ROLLBACK',
-  'SAVEPOINT',
-  'RELEASE',
-])
 
 /** A {@link Backend} on SQLite. */
 export class SqliteBackend<C extends SqliteConnection = SqliteConnection> implements Backend {
@@ -56,20 +47,22 @@ export class SqliteBackend<C extends SqliteConnection = SqliteConnection> implem
   readonly path: string | undefined
   readonly #connection: C
   readonly #driver: SqliteDriver
+  readonly #session: SqliteSession
   readonly #owned: boolean
-  readonly #statements = new BoundedMap<string, SqliteStatement>(STATEMENTS_KEPT)
-  readonly #controls = new Map<string, SqliteStatement>()
   readonly #scope: TransactionScope
-  /** For how long to ask again for a lock, in ms; undefined where SQLite does the waiting. */
-  #patienceMs: number | undefined
+  /** Undefined for a database in memory, and for one that may only be read. */
+  #guard: FileGuard | undefined
+  /** Why nothing is done any more: the file is not the store's, or not safe. */
+  #refusal: StoreError | undefined
+  #forgetLibrary: () => void = () => {}
   #closed = false
 
   private constructor(connection: C, owned: boolean, file?: OpenedFile) {
     this.#connection = connection
     this.path = file?.path
-    this.#patienceMs = file?.patienceMs
     this.#owned = owned
     this.#driver = driverOf(connection)
+    this.#session = new SqliteSession(this.#driver, file?.patienceMs)
     this.#scope = new TransactionScope({
       begin: 'BEGIN IMMEDIATE',
       control: (sql) => this.#control(sql),
@@ -94,7 +87,9 @@ export class SqliteBackend<C extends SqliteConnection = SqliteConnection> implem
    */
   static open(path: string | URL, options: SqliteOptions = {}): SqliteBackend<DatabaseSync> {
     const opened = openFile(path, checkOptions(options))
-    return new SqliteBackend(opened.connection, true, opened)
+    const db = new SqliteBackend(opened.connection, true, opened)
+    if (options.readOnly !== true) db.#watchOver(opened.path, opened.isEveryCommit)
+    return db
   }
 
   /** A database in memory, gone when it is closed. */
@@ -119,7 +114,9 @@ export class SqliteBackend<C extends SqliteConnection = SqliteConnection> implem
     db.#assertOpen()
     if (busyTimeoutMs !== undefined) setBusyTimeout(db.#driver, busyTimeoutMs)
     if (durability !== undefined) setDurability(db.#driver, durability)
-    reportConnection((sql) => db.query(sql)[0]?.[0])
+    const read = (sql: string) => db.query(sql)[0]?.[0]
+    const file = reportConnection(read)
+    if (file !== undefined) db.#watchOver(file, Number(read('PRAGMA synchronous')) >= 2)
     return db
   }
 
@@ -129,10 +126,7 @@ export class SqliteBackend<C extends SqliteConnection = SqliteConnection> implem
    * fair where several writers never pause, so prefer `exec` and `query` for writing.
    */
   get connection(): C {
-    if (this.#patienceMs !== undefined && this.#driver.isOpen) {
-      setBusyTimeout(this.#driver, this.#patienceMs)
-    }
-    this.#patienceMs = undefined
+    this.#session.leaveWaitingToSqlite()
     return this.#connection
   }
 
@@ -152,7 +146,9 @@ export class SqliteBackend<C extends SqliteConnection = SqliteConnection> implem
       throw new TypeError(`sql returns rows; use query() for ${quote(sql)}`)
     }
     checkParams(params, sql, statement.parameters)
-    return this.#wait(() => statement.run(params))
+    const changed = this.#session.wait(() => statement.run(params))
+    this.#checkFile(statement)
+    return changed
   }
 
   execMany(sql: string, rows: readonly (readonly Value[])[]): number {
@@ -163,7 +159,8 @@ export class SqliteBackend<C extends SqliteConnection = SqliteConnection> implem
     const statement = this.#prepare(sql)
     checkParams(params, sql, statement.parameters)
     // Always all(): get() and run() on RETURNING never checkpoint and can swallow a failed commit.
-    const rows = this.#wait(() => statement.all(params))
+    const rows = this.#session.wait(() => statement.all(params))
+    this.#checkFile(statement)
     if (!rows.some(isSuspect)) return rows
     const check = new Utf8Check(sql, (castSql) => this.#freshRows(castSql, params))
     try {
@@ -176,8 +173,7 @@ export class SqliteBackend<C extends SqliteConnection = SqliteConnection> implem
 
   iterate(sql: string, params: readonly Value[] = []): IterableIterator<Row> {
     const statement = this.#prepare(sql)
-    // Taken out of the cache while it runs: the same SQL may be run again meanwhile.
-    this.#statements.delete(sql)
+    this.#session.take(sql)
     checkParams(params, sql, statement.parameters)
     return this.#rows(sql, statement, params)
   }
@@ -197,6 +193,11 @@ export class SqliteBackend<C extends SqliteConnection = SqliteConnection> implem
     this.#scope.afterCommit(action)
   }
 
+  /** See `Backend.acknowledged`. */
+  acknowledged(event: CommitEvent): void {
+    this.#guard?.acknowledged(event)
+  }
+
   /**
    * Rings when the file's directory shows a write to it, by whomever. Not for a database in
    * memory or a wrapped connection, whose file is the consumer's.
@@ -213,9 +214,13 @@ export class SqliteBackend<C extends SqliteConnection = SqliteConnection> implem
       throw new TypeError('close() must be called outside of transaction() and snapshot()')
     }
     this.#closed = true
-    this.#statements.clear()
-    this.#controls.clear()
-    if (this.#owned && this.#driver.isOpen) this.#driver.close()
+    this.#session.clear()
+    this.#forgetLibrary()
+    const isShared = (this.#guard?.libraries() ?? 1) > 1
+    this.#guard?.close()
+    if (!this.#owned || !this.#driver.isOpen) return
+    if (isShared && this.#guard !== undefined) leaveOpen(this.#connection, this.#guard.path)
+    else this.#driver.close()
   }
 
   [Symbol.dispose](): void {
@@ -226,9 +231,10 @@ export class SqliteBackend<C extends SqliteConnection = SqliteConnection> implem
     const check = new Utf8Check(sql, (castSql) => this.#freshRows(castSql, bound))
     let rows: IterableIterator<Row> | undefined
     try {
-      rows = this.#call(() => statement.iterate(bound))
+      rows = this.#session.call(() => statement.iterate(bound))
       for (let i = 0; ; i++) {
-        const next = i === 0 ? this.#wait(() => rows?.next()) : this.#call(() => rows?.next())
+        const step = () => rows?.next()
+        const next = i === 0 ? this.#session.wait(step) : this.#session.call(step)
         // A driver may end quietly when it is closed meanwhile; fewer rows must not pass for all.
         this.#assertOpen()
         if (next === undefined || next.done) break
@@ -239,76 +245,73 @@ export class SqliteBackend<C extends SqliteConnection = SqliteConnection> implem
       check.end()
       if (this.#driver.isOpen) {
         rows?.return?.()
-        if (!this.#closed) this.#statements.set(sql, statement)
+        if (!this.#closed) this.#session.give(sql, statement)
       }
     }
   }
 
   *#freshRows(sql: string, bound: readonly Value[]): Generator<Row> {
-    yield* this.#call(() => this.#driver.prepare(sql).iterate(bound))
+    yield* this.#session.call(() => this.#driver.prepare(sql).iterate(bound))
   }
 
   #enterSnapshot(): () => void {
     const own = !this.#driver.inTransaction
     // The consumer may have made the connection read-only before; then it stays so.
-    const restrict = this.#call(() => this.#statement('PRAGMA query_only').all([]))[0]?.[0] !== 1n
-    if (own) this.#control('BEGIN')
-    if (restrict) this.#control('PRAGMA query_only = 1')
+    const restrict =
+      this.#session.call(() => this.#session.prepare('PRAGMA query_only').all([]))[0]?.[0] !== 1n
+    if (own) this.#session.control('BEGIN')
+    if (restrict) this.#session.control('PRAGMA query_only = 1')
     return () => {
-      if (restrict) this.#control('PRAGMA query_only = 0')
-      if (own && this.#driver.inTransaction) this.#control('ROLLBACK')
+      if (restrict) this.#session.control('PRAGMA query_only = 0')
+      if (own && this.#driver.inTransaction) this.#session.control('ROLLBACK')
     }
+  }
+
+  /** Look after the files from now on. @throws TwoLibrariesError. */
+  #watchOver(path: string, isEveryCommit: boolean): void {
+    const isWal = () => this.#driver.prepare('PRAGMA journal_mode').all([])[0]?.[0] === 'wal'
+    // The first read makes the files beside the database.
+    this.#session.wait(() => this.#driver.prepare('SELECT 1 FROM sqlite_schema LIMIT 1').all([]))
+    const library: unknown = this.#connection.constructor
+    this.#guard = new FileGuard({ path: fs.realpathSync(path), isEveryCommit, library, isWal })
+    const file = identityOf(path) ?? path
+    if (isOpenElsewhere(file, library) || this.#guard.libraries() > 1) {
+      // To close it would take the other library's locks and its WAL away.
+      this.#guard.close()
+      if (this.#owned) leaveOpen(this.#connection, this.#guard.path)
+      throw new TwoLibrariesError(path)
+    }
+    this.#forgetLibrary = noteLibrary(file, library)
+  }
+
+  /** Behind a statement that was committed by itself. @throws FileReplacedError, TwoLibrariesError. */
+  #checkFile(statement: SqliteStatement): void {
+    if (this.#guard === undefined || !statement.writes || this.#driver.inTransaction) return
+    this.#checkCommit(this.#guard)
+  }
+
+  #checkCommit(guard: FileGuard): void {
+    const reason = guard.afterCommit()
+    if (reason === undefined) return
+    this.#refusal = reason
+    throw reason
+  }
+
+  #control(sql: string): void {
+    this.#session.control(sql)
+    if (sql === 'COMMIT' && this.#guard !== undefined) this.#checkCommit(this.#guard)
   }
 
   #assertOpen(): void {
     if (this.#closed || !this.#driver.isOpen) {
       throw new ClosedError('this backend is closed; open it again to go on')
     }
+    if (this.#refusal !== undefined) throw this.#refusal
   }
 
   #prepare(sql: string): SqliteStatement {
     this.#assertOpen()
     this.#scope.assertAlive()
-    const kept = this.#statements.get(sql)
-    if (kept !== undefined) return kept
-    checkText('sql', sql)
-    if (CONTROL.has(firstWord(sql, 'sqlite'))) {
-      throw new TypeError(`sql must not control transactions; use transaction() for ${quote(sql)}`)
-    }
-    return this.#statement(sql)
-  }
-
-  /** Kept apart: what the cache holds, anybody may run. */
-  #control(sql: string): void {
-    let statement = this.#controls.get(sql)
-    if (statement === undefined) {
-      statement = this.#call(() => this.#driver.prepare(sql))
-      this.#controls.set(sql, statement)
-    }
-    const prepared = statement
-    // A commit that finds the database locked can be tried again; its transaction stays open.
-    this.#wait(() => prepared.run([]))
-  }
-
-  #statement(sql: string): SqliteStatement {
-    const kept = this.#statements.get(sql)
-    if (kept !== undefined) return kept
-    const statement = this.#wait(() => this.#driver.prepare(sql))
-    this.#statements.set(sql, statement)
-    return statement
-  }
-
-  #wait<T>(work: () => T): T {
-    const patienceMs = this.#patienceMs
-    if (patienceMs === undefined) return this.#call(work)
-    return this.#call(() => whileBusy(patienceMs, work))
-  }
-
-  #call<T>(work: () => T): T {
-    try {
-      return work()
-    } catch (error) {
-      throw translate(error)
-    }
+    return this.#session.prepare(sql)
   }
 }

@@ -29,6 +29,8 @@ export interface SqliteStatement {
   /** How many `?` it has; undefined where its parameters are numbered or named. */
   readonly parameters: number | undefined
   readonly returnsRows: boolean
+  /** Whether it may change rows, by the word that it begins with. */
+  readonly writes: boolean
   run(params: readonly Value[]): number
   all(params: readonly Value[]): Row[]
   iterate(params: readonly Value[]): IterableIterator<Row>
@@ -55,7 +57,7 @@ export function driverOf(connection: SqliteConnection): SqliteDriver {
   )
 }
 
-const COUNTS: ReadonlySet<string> = new Set(['WITH', 'INSERT', 'REPLACE', 'UPDATE', 'DELETE'])
+const WRITES: ReadonlySet<string> = new Set(['WITH', 'INSERT', 'REPLACE', 'UPDATE', 'DELETE'])
 
 function nodeDriver(connection: DatabaseSync): SqliteDriver {
   return {
@@ -70,16 +72,17 @@ function nodeDriver(connection: DatabaseSync): SqliteDriver {
     prepare(sql) {
       const statement = connection.prepare(sql)
       checkSingle(sql, statement.sourceSQL)
-      const counts = COUNTS.has(firstWord(sql, 'sqlite'))
+      const writes = WRITES.has(firstWord(sql, 'sqlite'))
       statement.setReadBigInts(true)
       statement.setReturnArrays(true)
       return {
         parameters: parametersOf(sql),
         returnsRows: statement.columns().length > 0,
+        writes,
         // Other statements would report the count of the one before them.
         run: (params) => {
           const { changes } = statement.run(...params)
-          return counts ? Number(changes) : 0
+          return writes ? Number(changes) : 0
         },
         // setReturnArrays makes rows arrays, which the declared type does not know.
         all: (params) => statement.all(...params) as unknown as Row[],
@@ -106,6 +109,7 @@ function betterSqlite3Driver(connection: BetterSqlite3Database): SqliteDriver {
       return {
         parameters: parametersOf(sql),
         returnsRows,
+        writes: WRITES.has(firstWord(sql, 'sqlite')),
         run: (params) => Number(statement.run(...params).changes),
         all(params) {
           if (returnsRows) return statement.all(...params).map(plainBytes)

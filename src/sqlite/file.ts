@@ -65,6 +65,8 @@ export interface OpenedFile {
    * `undefined` where readers are locked out too (no WAL), so that SQLite must do it.
    */
   readonly patienceMs: number | undefined
+  /** Whether each commit is to survive a power cut. */
+  readonly isEveryCommit: boolean
 }
 
 /** Let SQLite itself wait for a lock, for so long. */
@@ -102,7 +104,8 @@ export function openFile(path: string | URL, options: SqliteOptions): OpenedFile
     }
     const isOurs = !readOnly && read('PRAGMA journal_mode') === 'wal'
     if (isOurs) setBusyTimeout(connection, Math.min(MOMENT_MS, busyTimeoutMs))
-    return { connection, path: file, patienceMs: isOurs ? busyTimeoutMs : undefined }
+    const patienceMs = isOurs ? busyTimeoutMs : undefined
+    return { connection, path: file, patienceMs, isEveryCommit: durability === 'full' }
   } catch (error) {
     if (connection?.isOpen) connection.close()
     const failure = translate(error)
@@ -120,10 +123,13 @@ export function setDurability(driver: SqliteDriver, durability: Durability): voi
   driver.exec(`PRAGMA synchronous = ${synchronous(durability, mode === 'wal')}`)
 }
 
-/** Say what is wrong with a consumer's own connection to a file. */
-export function reportConnection(read: (sql: string) => Value | undefined): void {
+/**
+ * Say what is wrong with a consumer's own connection to a file.
+ * @returns the path of the file; `undefined` for a database in memory.
+ */
+export function reportConnection(read: (sql: string) => Value | undefined): string | undefined {
   const file = read("SELECT file FROM pragma_database_list WHERE name = 'main'")
-  if (file === '' || file === null) return
+  if (typeof file !== 'string' || file === '') return undefined
   checkVersion(String(read('SELECT sqlite_version()')))
   if (read('PRAGMA busy_timeout') === 0n) {
     process.emitWarning(
@@ -132,6 +138,7 @@ export function reportConnection(read: (sql: string) => Value | undefined): void
       { code: 'AGENT_STORE_NO_BUSY_TIMEOUT' },
     )
   }
+  return file
 }
 
 function scalar(connection: DatabaseSync): (sql: string) => unknown {

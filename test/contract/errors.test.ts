@@ -15,6 +15,7 @@ import {
   DeadlineError,
   FileReplacedError,
   GenerationExhaustedError,
+  GenerationRegressedError,
   InDoubtError,
   LogRegressedError,
   MalformedRowError,
@@ -23,6 +24,7 @@ import {
   SchemaError,
   StaleGenerationError,
   StoreError,
+  TwoLibrariesError,
 } from 'agent-store'
 import { quote } from '../../src/contract/errors.ts'
 
@@ -40,7 +42,7 @@ const CASES: readonly (readonly [StoreError, string, string, string])[] = [
     'LogRegressedError',
     'STORE_LOG_REGRESSED',
     'stream "s" writer "w" lacks seq 3, which was acknowledged; is this an older copy of the ' +
-      'server? Open the store anew to go on from what it has',
+      'store? Open it anew to go on from what it has',
   ],
   [new ClosedError('m', { cause }), 'ClosedError', 'STORE_CLOSED', 'm'],
   [new SchemaError('m', { cause }), 'SchemaError', 'STORE_SCHEMA', 'm'],
@@ -71,6 +73,27 @@ const CASES: readonly (readonly [StoreError, string, string, string])[] = [
     '"/a.db" is not the file that was opened any more; close it and open it again',
   ],
   [
+    new FileReplacedError('/a.db', { stream: 's', writer: 'w', ...head }),
+    'FileReplacedError',
+    'STORE_FILE_REPLACED',
+    '"/a.db" is not the file that was opened any more; close it and open it again; what was ' +
+      'acknowledged from stream "s" writer "w" seq 3 on may not be in it',
+  ],
+  [
+    new TwoLibrariesError('/a.db'),
+    'TwoLibrariesError',
+    'STORE_TWO_LIBRARIES',
+    'two SQLite libraries of this process have "/a.db" open, which loses writes and damages the ' +
+      'file; open it by one library alone, and give that connection to SqliteBackend.fromConnection',
+  ],
+  [
+    new GenerationRegressedError('k', 9n, 4n),
+    'GenerationRegressedError',
+    'STORE_GENERATION_REGRESSED',
+    'generation "k" stands at 4, and 9 was acknowledged; is this an older copy of the store? Open ' +
+      'it anew to go on from what it has',
+  ],
+  [
     new StaleGenerationError('k', 1n, 2n),
     'StaleGenerationError',
     'STORE_STALE_GENERATION',
@@ -98,9 +121,8 @@ for (const [error, name, code, message] of CASES) {
 }
 
 test('codes are unique, and this file knows every error class that is exported', () => {
-  const codes = CASES.map(([error]) => error.code)
-  assert.equal(new Set(codes).size, codes.length)
-  const known = CASES.map(([, name]) => name)
+  const known = new Set(CASES.map(([, name]) => name))
+  assert.equal(new Set(CASES.map(([error]) => error.code)).size, known.size)
   const exported = Object.keys(store).filter((name) => name.endsWith('Error'))
   assert.deepEqual(new Set([...known, 'StoreError']), new Set(exported))
 })

@@ -78,3 +78,20 @@ test('what was forgotten is looked at anew', (t) => {
   changes.forget()
   assert.equal(changes.look(), undefined)
 })
+
+test('a row behind which no rowid is larger makes nobody deaf', (t) => {
+  const { changes, other } = looked(t)
+  const row = ['zz', 'zz', 1n, null, new Uint8Array(32), utf8('x')]
+  const columns = 'rowid, stream, writer, seq, prev_hash, content_hash, payload'
+  other.exec(
+    `INSERT INTO _agent_store_log (${columns}) VALUES (${2n ** 63n - 1n}, ?, ?, ?, ?, ?, ?)`,
+    row,
+  )
+  assert.equal(changes.look(), undefined)
+  for (let i = 0; i < 3; i++) {
+    WriterLog.append(other, 's', 'a', 'x')
+    // SQLite gives out rowids by chance from now on: any log may have grown.
+    assert.equal(changes.look(), undefined)
+    assert.deepEqual(changes.look(), [], 'nothing was committed since')
+  }
+})

@@ -9,6 +9,7 @@ import {
   ConflictError,
   chainHash,
   type Entry,
+  LogRegressedError,
   MalformedRowError,
   SqliteBackend,
   WriterLog,
@@ -432,12 +433,32 @@ test('another connection may append in between, and neither leaves a gap', (t) =
   assert.equal(WriterLog.verify(one, 's', 'w')?.seq, 24n)
 })
 
-test('a log that was deleted meanwhile starts anew', () => {
+test('a log that lost what was acknowledged is said to have, by head and append', () => {
   using db = opened()
   append(db, 'one')
   append(db, 'two')
+  const lost = { code: 'STORE_LOG_REGRESSED', acknowledged: { seq: 2n } }
+  const isLost = (error: unknown) => {
+    assert.ok(error instanceof LogRegressedError)
+    assert.deepEqual([error.code, error.acknowledged.seq], [lost.code, lost.acknowledged.seq])
+    return true
+  }
+  db.exec('DELETE FROM _agent_store_log WHERE seq = 2')
+  assert.throws(() => WriterLog.head(db, 's', 'w'), isLost)
+  assert.throws(() => append(db, 'three'), isLost)
   db.exec('DELETE FROM _agent_store_log')
-  assert.equal(append(db, 'one').seq, 1n)
+  assert.throws(() => append(db, 'three'), isLost)
+  assert.equal(WriterLog.entries(db, 's', 'w').length, 0, 'nothing was written')
+})
+
+test('an entry with another hash in the place of one that was acknowledged is found', () => {
+  using db = opened()
+  append(db, 'one')
+  append(db, 'two')
+  db.exec('DELETE FROM _agent_store_log WHERE seq = 2')
+  const prevHash = chainHash(null, utf8('one'))
+  insertRaw(db, ['s', 'w', 2n, prevHash, chainHash(prevHash, utf8('other')), utf8('other')])
+  assert.throws(() => append(db, 'three'), LogRegressedError)
 })
 
 test('more logs than are remembered are appended to all the same', () => {

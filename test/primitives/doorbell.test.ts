@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { type CommitEvent, Doorbell, SqliteBackend, WriterLog } from 'agent-store'
-import { uncaughtFrom, unlessOn } from '../support.ts'
+import { temporaryFile, uncaughtFrom, unlessOn } from '../support.ts'
 
 const event = (seq: bigint): CommitEvent => ({
   stream: 's',
@@ -320,4 +320,76 @@ test('tied: inside a transaction of the raw connection nothing is announced', ()
   db.connection.exec('COMMIT')
   assert.deepEqual(rung, [])
   assert.equal(WriterLog.head(db, 's', 'w')?.seq, 2n)
+})
+
+test('the bells of one commit ring in the order of seq, whatever a subscriber appends', () => {
+  for (const inTransaction of [false, true]) {
+    using db = SqliteBackend.inMemory()
+    WriterLog.ensureSchema(db)
+    const bell = new Doorbell()
+    bell.tie(db)
+    const rung: bigint[] = []
+    bell.subscribe(({ seq }) => {
+      rung.push(seq)
+      if (seq === 1n) WriterLog.append(db, 's', 'w', 'an answer')
+      if (seq === 2n) db.transaction(() => WriterLog.appendMany(db, 's', 'w', ['a', 'b']))
+    })
+    const work = () => {
+      WriterLog.appendMany(db, 's', 'w', ['1', '2'])
+      WriterLog.append(db, 's', 'w', '3')
+    }
+    if (inTransaction) db.transaction(work)
+    else work()
+    assert.deepEqual(
+      rung,
+      rung.map((_, i) => BigInt(i + 1)),
+      String(inTransaction),
+    )
+    assert.equal(rung.length, 6)
+  }
+})
+
+test('a subscriber that closes the store does not make a durable append look failed', (t) => {
+  const file = temporaryFile(t)
+  for (const [i, write] of [
+    (db: SqliteBackend) => WriterLog.appendMany(db, 's', 'w', ['1', '2', '3']),
+    (db: SqliteBackend) =>
+      db.transaction(() => WriterLog.appendMany(db, 's', 'w', ['4', '5', '6'])),
+    (db: SqliteBackend) => [WriterLog.append(db, 's', 'w', '7')],
+  ].entries()) {
+    const db = SqliteBackend.open(file)
+    WriterLog.ensureSchema(db)
+    const bells = [new Doorbell(), new Doorbell()]
+    let heard = 0
+    for (const bell of bells) {
+      bell.tie(db)
+      bell.subscribe(() => {
+        heard++
+        db.close()
+      })
+    }
+    const entries = write(db)
+    assert.equal(heard, 2 * entries.length)
+    assert.equal(entries.at(-1)?.seq, [3n, 6n, 7n][i])
+  }
+})
+
+test('a commit of very many entries rings for each of them, in a moment', () => {
+  using db = SqliteBackend.inMemory()
+  WriterLog.ensureSchema(db)
+  const bell = new Doorbell()
+  bell.tie(db)
+  let heard = 0
+  bell.subscribe(() => heard++)
+  db.transaction(() => {
+    for (let i = 0; i < 20; i++) {
+      WriterLog.appendMany(
+        db,
+        's',
+        `w${i}`,
+        Array.from({ length: 10_000 }, () => 'x'),
+      )
+    }
+  })
+  assert.equal(heard, 200_000)
 })

@@ -7,6 +7,7 @@ import test from 'node:test'
 import {
   Generation,
   GenerationExhaustedError,
+  GenerationRegressedError,
   MalformedRowError,
   NonMonotonicGenerationError,
   SqliteBackend,
@@ -219,4 +220,45 @@ test('what is no name or value is refused, and named', () => {
 test('without its table every call says what to do', () => {
   using db = SqliteBackend.inMemory()
   assert.throws(() => new Generation('k').bump(db), /call Generation\.ensureSchema\(db\)/)
+})
+
+test('a counter behind what this backend was given is said to be, and no value is given twice', () => {
+  using db = opened()
+  const report = new Generation('report')
+  for (let i = 1n; i <= 5n; i++) report.bump(db)
+  const isBehind = (error: unknown) => {
+    assert.ok(error instanceof GenerationRegressedError)
+    assert.deepEqual([error.key, error.acknowledged], ['report', 5n])
+    return true
+  }
+  // As an older copy that was put over the file.
+  db.exec('UPDATE _agent_store_meta SET ival = 3')
+  assert.throws(() => report.current(db), isBehind)
+  assert.throws(() => report.bump(db), isBehind)
+  assert.throws(() => report.set(db, 4n), isBehind)
+  assert.throws(() => db.transaction(() => report.fence(db, 5n)), isBehind)
+  db.exec('DELETE FROM _agent_store_meta')
+  assert.throws(() => report.current(db), isBehind)
+  report.set(db, 6n)
+  assert.equal(report.bump(db), 7n)
+})
+
+test('a value that was rolled back was never acknowledged', () => {
+  using db = opened()
+  const report = new Generation('report')
+  report.bump(db)
+  assert.throws(() =>
+    db.transaction(() => {
+      report.bump(db)
+      report.set(db, 9n)
+      throw new Error('no')
+    }),
+  )
+  assert.equal(report.current(db), 1n)
+  assert.equal(report.bump(db), 2n)
+  db.transaction(() => {
+    report.bump(db)
+    report.bump(db)
+  })
+  assert.equal(report.current(db), 4n)
 })

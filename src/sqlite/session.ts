@@ -1,0 +1,103 @@
+/**
+ * One connection as the backend uses it: its prepared statements, kept; transaction control, kept
+ * apart; and waiting for locks.
+ *
+ * @module
+ */
+import { checkText } from '../contract/arguments.ts'
+import { quote } from '../contract/errors.ts'
+import { BoundedMap } from '../shared/bounded-map.ts'
+import { firstWord } from '../shared/sql-lexer.ts'
+import type { SqliteDriver, SqliteStatement } from './driver.ts'
+import { translate } from './errors.ts'
+import { setBusyTimeout } from './file.ts'
+import { whileBusy } from './lock-wait.ts'
+
+const STATEMENTS_KEPT = 128
+const CONTROL: ReadonlySet<string> = new Set([
+  'BEGIN',
+  'COMMIT',
+  'END',
+  'ROLLBACK',
+  'SAVEPOINT',
+  'RELEASE',
+])
+
+/** The statements of one connection, and how its locks are waited for. */
+export class SqliteSession {
+  readonly driver: SqliteDriver
+  readonly #statements = new BoundedMap<string, SqliteStatement>(STATEMENTS_KEPT)
+  readonly #controls = new Map<string, SqliteStatement>()
+  /** For how long to ask again for a lock, in ms; undefined where SQLite does the waiting. */
+  #patienceMs: number | undefined
+
+  constructor(driver: SqliteDriver, patienceMs: number | undefined) {
+    this.driver = driver
+    this.#patienceMs = patienceMs
+  }
+
+  /** From now on SQLite waits for locks by itself. */
+  leaveWaitingToSqlite(): void {
+    if (this.#patienceMs !== undefined && this.driver.isOpen) {
+      setBusyTimeout(this.driver, this.#patienceMs)
+    }
+    this.#patienceMs = undefined
+  }
+
+  /** A statement of a caller. @throws TypeError for SQL that controls transactions. */
+  prepare(sql: string): SqliteStatement {
+    const kept = this.#statements.get(sql)
+    if (kept !== undefined) return kept
+    checkText('sql', sql)
+    if (CONTROL.has(firstWord(sql, 'sqlite'))) {
+      throw new TypeError(`sql must not control transactions; use transaction() for ${quote(sql)}`)
+    }
+    const statement = this.wait(() => this.driver.prepare(sql))
+    this.#statements.set(sql, statement)
+    return statement
+  }
+
+  /** Take a statement out of the cache while it runs: the same SQL may be run again meanwhile. */
+  take(sql: string): void {
+    this.#statements.delete(sql)
+  }
+
+  /** Put a statement back that was taken. */
+  give(sql: string, statement: SqliteStatement): void {
+    this.#statements.set(sql, statement)
+  }
+
+  /** Run transaction control or a pragma of ours. Kept apart: what the cache holds, a caller may run. */
+  control(sql: string): void {
+    let statement = this.#controls.get(sql)
+    if (statement === undefined) {
+      statement = this.call(() => this.driver.prepare(sql))
+      this.#controls.set(sql, statement)
+    }
+    const prepared = statement
+    // A commit that finds the database locked can be tried again; its transaction stays open.
+    this.wait(() => prepared.run([]))
+  }
+
+  /** Forget every statement. */
+  clear(): void {
+    this.#statements.clear()
+    this.#controls.clear()
+  }
+
+  /** Run `work`, asking again for a lock that is in its way. @throws the store's own errors. */
+  wait<T>(work: () => T): T {
+    const patienceMs = this.#patienceMs
+    if (patienceMs === undefined) return this.call(work)
+    return this.call(() => whileBusy(patienceMs, work))
+  }
+
+  /** Run `work` once. @throws the store's own errors. */
+  call<T>(work: () => T): T {
+    try {
+      return work()
+    } catch (error) {
+      throw translate(error)
+    }
+  }
+}
