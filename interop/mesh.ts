@@ -21,7 +21,7 @@ import {
   KeyPair,
   MdnsPeers,
   MeshBus,
-  type MeshError,
+  MeshError,
   type Peer,
   readKeyFile,
   UNRESTRICTED,
@@ -291,7 +291,7 @@ const CASES: Readonly<Record<string, (scene: Scene) => Promise<unknown>>> = {
     const attempt = sendRaw(transport, peerOf(bound), other, encodeFrame(new Uint8Array(), 16))
     const outcome = await attempt.then(
       () => 'taken',
-      (error: unknown) => (error as Error).name,
+      (error: unknown) => (error instanceof MeshError ? error.code : String(error)),
     )
     assert.equal(outcome === 'taken', scene.lane === '0.6.2', outcome)
     const bus = await scene.bus()
@@ -346,9 +346,9 @@ const CASES: Readonly<Record<string, (scene: Scene) => Promise<unknown>>> = {
     const { bound } = await scene.rustBus()
     const there = await limited.publish(peerOf(bound), TOPIC, 'x').then(
       () => 'taken',
-      (error: unknown) => (error as Error).name,
+      (error: unknown) => (error instanceof MeshError ? error.code : String(error)),
     )
-    if (scene.lane !== '0.6.2') assert.equal(there, 'BadCertChainError')
+    if (scene.lane !== '0.6.2') assert.equal(there, 'MESH_BAD_CERT_CHAIN')
     const bad = { generation: true }
     if (scene.lane !== '0.6.2') {
       await assert.rejects(scene.rustBus(bad), /generation/)
