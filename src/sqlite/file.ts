@@ -8,13 +8,14 @@
 import fs from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
-import { fileURLToPath } from 'node:url'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import { checkCount, checkText } from '../contract/arguments.ts'
 import type { Value } from '../contract/backend.ts'
 import { BackendError, quote } from '../contract/errors.ts'
 import { sqlite } from './builtin.ts'
 import type { SqliteDriver } from './driver.ts'
 import { translate } from './errors.ts'
+import { sharedFileSystemOf } from './file-system.ts'
 import { MOMENT_MS, whileBusy } from './lock-wait.ts'
 
 /**
@@ -31,9 +32,20 @@ export interface SqliteOptions {
   readonly busyTimeoutMs?: number
   /** What an acknowledged write survives. Default `'full'`. */
   readonly durability?: Durability
-  /** Open an existing file for reading only. Default `false`. */
+  /**
+   * Open an existing file for reading only. Default `false`. A store that nobody has open is read
+   * where nothing can be written, too: on a mount that is read-only, or in another user's folder.
+   */
   readonly readOnly?: boolean
+  /**
+   * The permissions of a file that is created, as for `chmod`. Default 0o600: its owner alone may
+   * read it. A file that is there keeps its own.
+   */
+  readonly mode?: number
 }
+
+/** Permissions of a new store. */
+const DEFAULT_MODE = 0o600
 
 /** Milliseconds. */
 const DEFAULT_BUSY_TIMEOUT_MS = 5_000
@@ -44,17 +56,8 @@ export type JournalMode = 'wal' | 'delete' | 'truncate' | 'persist' | 'memory' |
 /** Below this, resetting the WAL can corrupt a file that several connections write. */
 const OLDEST_SAFE = [3, 51, 3] as const
 
-/** `f_type` of statfs(2) for file systems of other machines, where WAL's shared memory fails. */
-const NETWORK_FILE_SYSTEMS: ReadonlyMap<number, string> = new Map([
-  [0x6969, 'NFS'],
-  [0x517b, 'SMB'],
-  [0xfe534d42, 'SMB2'],
-  [0xff534d42, 'CIFS'],
-  [0x01021997, '9P'],
-  [0x5346414f, 'AFS'],
-  [0x00c36400, 'Ceph'],
-  [0x73757245, 'Coda'],
-])
+/** What the WAL shrinks to at a checkpoint, after a long reader had let it grow. */
+const WAL_LIMIT_BYTES = 64 * 1024 * 1024
 
 /** An open file. */
 export interface OpenedFile {
@@ -76,10 +79,16 @@ export function setBusyTimeout(driver: Pick<SqliteDriver, 'exec'>, busyTimeoutMs
 
 /** Open `path` as the options say. @throws as `SqliteBackend.open`. */
 export function openFile(path: string | URL, options: SqliteOptions): OpenedFile {
-  const { busyTimeoutMs = DEFAULT_BUSY_TIMEOUT_MS, durability = 'full', readOnly = false } = options
+  const {
+    busyTimeoutMs = DEFAULT_BUSY_TIMEOUT_MS,
+    durability = 'full',
+    readOnly = false,
+    mode = DEFAULT_MODE,
+  } = options
   const file = resolve(toFile(path))
   try {
     checkPlace(file, readOnly)
+    if (!readOnly) createFile(file, mode)
   } catch (cause) {
     if (cause instanceof BackendError) throw cause
     throw new BackendError(
@@ -89,13 +98,17 @@ export function openFile(path: string | URL, options: SqliteOptions): OpenedFile
   }
   let connection: DatabaseSync | undefined
   try {
-    connection = new sqlite.DatabaseSync(file, { readOnly, timeout: busyTimeoutMs })
+    const place = readOnly && isImmutable(file) ? immutable(file) : file
+    connection = new sqlite.DatabaseSync(place, { readOnly, timeout: busyTimeoutMs })
     const read = scalar(connection)
     checkVersion(String(read('SELECT sqlite_version()')))
     setBusyTimeout(connection, busyTimeoutMs)
+    // What the schema of a file calls must not do more than SQLite's own functions do.
+    connection.exec('PRAGMA trusted_schema = 0')
     if (readOnly) read('SELECT count(*) FROM sqlite_schema')
     else {
       const wal = setJournalMode(connection, read, file, busyTimeoutMs)
+      connection.exec(`PRAGMA journal_size_limit = ${WAL_LIMIT_BYTES}`)
       connection.exec(`PRAGMA synchronous = ${synchronous(durability, wal)}`)
       // On macOS a plain fsync leaves the data in the drive's cache; elsewhere these do nothing.
       if (durability === 'full') {
@@ -138,6 +151,13 @@ export function reportConnection(read: (sql: string) => Value | undefined): stri
       { code: 'AGENT_STORE_NO_BUSY_TIMEOUT' },
     )
   }
+  if (read('PRAGMA synchronous') === 0n) {
+    process.emitWarning(
+      `the connection to ${quote(file)} has synchronous=OFF: what it acknowledges can be lost, and the ` +
+        "file damaged, by a power cut; pass { durability: 'full' } to fromConnection",
+      { code: 'AGENT_STORE_NOT_SYNCHRONOUS' },
+    )
+  }
   return file
 }
 
@@ -153,13 +173,66 @@ function synchronous(durability: Durability, wal: boolean): string {
 }
 
 function toFile(path: unknown): string {
-  if (path instanceof URL) return fileURLToPath(path)
+  if (path instanceof URL) return fromUrl(path)
   checkText('path', path)
   if (path === '') throw new RangeError("path must name a file, got ''")
   if (path === ':memory:') {
     throw new RangeError("path must name a file, got ':memory:'; use SqliteBackend.inMemory()")
   }
-  return path.startsWith('file:') ? fileURLToPath(new URL(path)) : path
+  if (!path.startsWith('file:')) return path
+  if (!path.startsWith('file:/')) {
+    throw new RangeError(
+      `path ${quote(path)} is a relative file: name, which programs read in two ways; name the file without file:`,
+    )
+  }
+  return fromUrl(new URL(path))
+}
+
+/** SQLite reads options from a query; here they are options of `open`. */
+function fromUrl(url: URL): string {
+  if (url.search !== '' || url.hash !== '') {
+    throw new RangeError(
+      `path ${quote(url.href)} has a query or a fragment; pass options to open(), as { readOnly: true }`,
+    )
+  }
+  return fileURLToPath(url)
+}
+
+/** Whether nobody has the store open, and nothing can be written beside it. */
+function isImmutable(file: string): boolean {
+  if (fs.existsSync(`${file}-wal`)) return false
+  try {
+    fs.accessSync(dirname(file), fs.constants.W_OK)
+    return false
+  } catch {
+    return true
+  }
+}
+
+/** SQLite then asks for no lock and no shared memory (https://www.sqlite.org/uri.html). */
+function immutable(file: string): URL {
+  const url = pathToFileURL(file)
+  url.searchParams.set('immutable', '1')
+  return url
+}
+
+/**
+ * Make an empty file with these permissions, where there is none. It is made under another name and
+ * linked into place: a descriptor of the file itself, once closed, would drop the locks of any
+ * connection that this process has to it by then.
+ */
+function createFile(file: string, mode: number): void {
+  if (process.platform === 'win32' || fs.existsSync(file)) return
+  const made = `${file}.${process.pid}-${Math.random().toString(36).slice(2)}`
+  try {
+    fs.writeFileSync(made, '', { mode, flag: 'wx' })
+    fs.chmodSync(made, mode)
+    fs.linkSync(made, file)
+  } catch {
+    // Another process was first, or the file system has no links: SQLite makes the file.
+  } finally {
+    fs.rmSync(made, { force: true })
+  }
 }
 
 function checkPlace(file: string, readOnly: boolean): void {
@@ -207,7 +280,7 @@ function setJournalMode(
   file: string,
   busyTimeoutMs: number,
 ): boolean {
-  const network = NETWORK_FILE_SYSTEMS.get(fs.statfsSync(dirname(file)).type >>> 0)
+  const network = sharedFileSystemOf(file)
   const wanted = network === undefined ? 'wal' : 'delete'
   // The switch to WAL reports a lock at once, whatever the busy timeout is.
   const mode = whileBusy(busyTimeoutMs, () => {
@@ -232,7 +305,8 @@ function setJournalMode(
 
 /** @throws TypeError, RangeError that name the option. */
 export function checkOptions(options: SqliteOptions): SqliteOptions {
-  const { busyTimeoutMs, durability } = options
+  const { busyTimeoutMs, durability, mode } = options
+  if (mode !== undefined) checkCount('mode', mode, 0o400, 0o777)
   if (busyTimeoutMs !== undefined) checkCount('busyTimeoutMs', busyTimeoutMs, 0, 2 ** 31 - 1)
   if (durability !== undefined && durability !== 'full' && durability !== 'normal') {
     throw new RangeError(`durability must be 'full' or 'normal', got ${quote(durability)}`)

@@ -462,7 +462,9 @@ test('full durability is EXTRA with a rollback journal and FULL with WAL', (t) =
 
 test('a connection to a file without a busy timeout is reported, one with it or in memory is not', async (t) => {
   const folder = temporaryFolder(t)
-  const codes = warningCodes(t)
+  const all = warningCodes(t)
+  // A test before this one has a connection that does not flush, on purpose.
+  const codes = async () => (await all()).filter((code) => code !== 'AGENT_STORE_NOT_SYNCHRONOUS')
   const silent = new DatabaseSync(join(folder, 'a.db'), { timeout: 100 })
   SqliteBackend.fromConnection(silent)
   const memory = new DatabaseSync(':memory:')
