@@ -20,6 +20,8 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   'generation set': async () => (await import('./generation.ts')).set,
   import: async () => (await import('./transfer.ts')).importCommand,
   export: async () => (await import('./transfer.ts')).exportCommand,
+  backup: async () => (await import('./backup.ts')).backup,
+  restore: async () => (await import('./backup.ts')).restore,
   info: async () => (await import('./info.ts')).info,
   migrate: async () => (await import('./migrate.ts')).migrate,
   'recall index': async () => (await import('./recall-index.ts')).indexCommand,

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { isTable, LOG, META } from '../contract/tables.ts'
+import { isTable, LOG, META } from '#shared'
 import { type Backend, Generation, SchemaError, SqliteBackend, WriterLog } from '../index.ts'
 import { isServerUrl, openStore, PgBackend, type PgOptions } from '../postgres/index.ts'
 

@@ -8,7 +8,9 @@
  *
  * @module
  */
+
 import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync } from 'node:fs'
+import { sameBytes } from '#shared'
 import { type Backend, commitEventToJson, type Entry, WriterLog } from '../index.ts'
 import { type Command, FoundFault, messageOf, UsageError } from './command.ts'
 import { linesOf, lookInto, spooledInput } from './input.ts'
@@ -165,7 +167,7 @@ function importLine(
     if (contentHash !== undefined && commitEventToJson(stored).contentHash !== contentHash) {
       throw new BadLine(`seq ${seq} of this log is there already, with another hash`)
     }
-    if (Buffer.compare(stored.payload, Buffer.from(payload)) !== 0) {
+    if (!sameBytes(stored.payload, Buffer.from(payload))) {
       throw new BadLine(`seq ${seq} of this log is there already, with another payload`)
     }
     return false

@@ -83,7 +83,8 @@ export interface Backend extends Disposable {
 
   /**
    * Run `action` once the work at hand is durable: at once outside a transaction, else
-   * after the outermost commit, and never if a rollback undoes what is being done.
+   * after the outermost commit, and never if a rollback undoes what is being done. Where an action
+   * commits by itself, the actions of its commit run behind those of the first one.
    */
   afterCommit(action: () => void): void
 

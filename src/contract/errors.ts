@@ -82,7 +82,8 @@ export class LogRegressedError extends StoreError {
     )
     this.stream = stream
     this.writer = writer
-    this.acknowledged = acknowledged
+    const { seq, contentHash } = acknowledged
+    this.acknowledged = { seq, contentHash }
   }
 }
 

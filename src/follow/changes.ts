@@ -76,7 +76,7 @@ export class Changes {
     this.#last = last
     if (before === undefined || last === undefined) return undefined
     const [rowid = null] = before
-    // Behind the largest rowid, SQLite gives out free ones by chance: nothing is in order any more.
+    // Once the largest rowid is in use, SQLite picks free ones at random, so they give no order.
     if (last[0] === MAX_INT64) return undefined
     const still = this.#db.query(ROW_AT, [rowid])[0]
     if (still === undefined || !sameValues(still, before)) return undefined

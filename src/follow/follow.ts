@@ -1,8 +1,8 @@
 /**
  * Following logs: what is there past a cursor, then what comes.
  *
- * Entries are handed out one at a time, when they are asked for; in between it waits for the
- * wakeups of the database, and lets the event loop turn. Between different logs there is no order
+ * Entries are handed out one at a time, when they are asked for; in between it waits for
+ * the database to wake it, and lets the event loop turn. Between different logs there is no order
  * to keep.
  *
  * @module
@@ -49,7 +49,7 @@ export class Following implements AsyncIterableIterator<Entry> {
   readonly #options: FollowOptions
   readonly #reader: CursorReader
   readonly #follower: Follower
-  /** The database could not be asked; the next wakeups says when it can. */
+  /** The database could not be asked; the next look says when it can. */
   #isInterrupted = false
   #left = TURN
   #state: 'new' | 'open' | 'ended' = 'new'

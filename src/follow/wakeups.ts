@@ -1,5 +1,5 @@
 /**
- * The wakeups of one database: learns that something may have been committed, and tells all who
+ * Learns that something may have been committed in one database, and tells all who
  * follow it in this process.
  *
  * It learns of its own connection's commits at once, of others' where the backend can tell

@@ -65,7 +65,7 @@ function appendAnew(db: Backend, append: Append): Entry[] {
     const attempt = attemptBehind(first, append)
     if (tryInsert(db, attempt)) return attempt.entries
   }
-  if (guess?.committed === true) checkNotRegressed(db, append, guess)
+  if (guess?.acknowledged !== undefined) checkNotRegressed(db, append, guess.acknowledged)
   for (let tries = 0; tries < FREE_TRIES; tries++) {
     const attempt = attemptBehindHead(db, append)
     if (tryInsert(db, attempt)) return attempt.entries
@@ -73,7 +73,7 @@ function appendAnew(db: Backend, append: Append): Entry[] {
   return db.transaction(() => {
     db.query(LOCK_LOG, [append.stream, append.writer])
     for (let before: Head | null | undefined; ; ) {
-      // Those who still try freely may win once more; then they queue for the lock as well.
+      // Another process that has not taken the lock yet may win once more; then it queues for it too.
       const attempt = attemptBehindHead(db, append)
       if (before !== undefined && sameHead(before, attempt.head)) throw notStored()
       if (tryInsert(db, attempt)) {

@@ -49,7 +49,10 @@ export function appendExclusive(db: Backend, append: Append): Entry[] {
     const head = readHead(db, append)
     checkExpected(append, head)
     // A file that was overwritten in place by an older copy.
-    if (known?.committed === true && !sameHead(known, head)) checkNotRegressed(db, append, known)
+    const acknowledged = known?.acknowledged
+    if (acknowledged !== undefined && !sameHead(acknowledged, head)) {
+      checkNotRegressed(db, append, acknowledged)
+    }
     const { entries } = attemptBehind(head, append)
     const whole = entries.length - (entries.length % BATCH)
     for (let i = 0; i < whole; i += BATCH) insertRows(db, INSERT_BATCH, entries.slice(i, i + BATCH))

@@ -15,7 +15,7 @@ import { announce } from '../primitives/doorbell.ts'
 import { appendContended } from './append-contended.ts'
 import { appendExclusive } from './append-exclusive.ts'
 import { type Append, checkExpected, readHead } from './attempt.ts'
-import { rememberHead } from './head-guess.ts'
+import { confirmHead, rememberHead } from './head-guess.ts'
 
 const STRATEGIES: Readonly<Record<Dialect, (db: Backend, append: Append) => Entry[]>> = {
   sqlite: appendExclusive,
@@ -38,7 +38,12 @@ export function appendEntries(db: Backend, append: Append): Entry[] {
   const isCommitted = !db.inTransaction
   rememberHead(db, last, isCommitted)
   if (isCommitted) db.acknowledged?.(first)
-  else if (db.acknowledged !== undefined) db.afterCommit(() => db.acknowledged?.(first))
+  else {
+    db.afterCommit(() => {
+      confirmHead(db, last)
+      db.acknowledged?.(first)
+    })
+  }
   announce(db, entries)
   return entries
 }

@@ -7,6 +7,7 @@
 import type { Backend } from '../contract/backend.ts'
 import type { Head, LogHead } from '../contract/entry.ts'
 import { BoundedMap } from '../shared/bounded-map.ts'
+import { sameBytes } from '../shared/bytes.ts'
 import { logKey } from '../shared/log-key.ts'
 
 /** Logs remembered for each backend; about 4 MiB. */
@@ -14,11 +15,15 @@ const KEPT = 16_384
 
 /** A head as it was last seen. */
 export interface GuessedHead extends Head {
-  /** Whether it is known to be committed: a guess made inside a transaction is not. */
-  readonly committed: boolean
+  /** The last head that is known to be committed: a guess made inside a transaction is not. */
+  readonly acknowledged: Head | undefined
 }
 
-const guesses = new WeakMap<Backend, BoundedMap<string, GuessedHead>>()
+interface KnownHead extends GuessedHead {
+  acknowledged: Head | undefined
+}
+
+const guesses = new WeakMap<Backend, BoundedMap<string, KnownHead>>()
 
 /** Returns the head as last seen, if it is still remembered. */
 export function guessHead(db: Backend, stream: string, writer: string): GuessedHead | undefined {
@@ -32,7 +37,18 @@ export function rememberHead(db: Backend, head: LogHead, committed: boolean): vo
     heads = new BoundedMap(KEPT)
     guesses.set(db, heads)
   }
-  // The entry's own array is the caller's to change.
+  const key = logKey(head)
   const { seq, contentHash } = head
-  heads.set(logKey(head), { seq, contentHash: contentHash.slice(), committed })
+  // The entry's own array is the caller's to change.
+  const known: KnownHead = { seq, contentHash: contentHash.slice(), acknowledged: undefined }
+  known.acknowledged = committed ? known : heads.get(key)?.acknowledged
+  heads.set(key, known)
+}
+
+/** A head that was remembered in a transaction is committed. */
+export function confirmHead(db: Backend, { stream, writer, seq, contentHash }: LogHead): void {
+  const known = guesses.get(db)?.get(logKey({ stream, writer }))
+  if (known === undefined || (known.acknowledged?.seq ?? 0n) >= seq) return
+  const isLast = known.seq === seq && sameBytes(known.contentHash, contentHash)
+  known.acknowledged = isLast ? known : { seq, contentHash: contentHash.slice() }
 }

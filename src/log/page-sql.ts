@@ -15,7 +15,7 @@ import { MAX_INT64 } from '../contract/arguments.ts'
 import type { Backend, Dialect, Row, Value } from '../contract/backend.ts'
 import { cutRow, joinRows, type PackedPage, UNPACKED } from './packed-page.ts'
 
-/** What reads pages. Parameters: stream, writer, the two bounds; what else is said. */
+/** Statements that read pages. Parameters: stream, writer, the two bounds; others are named. */
 export interface PageSql {
   /** At most this many entries are packed into one row. */
   readonly packedEntries: number

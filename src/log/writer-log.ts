@@ -125,8 +125,8 @@ export class WriterLog {
     checkNames(stream, writer)
     const row = db.query(HEAD, [stream, writer])[0]
     const head = row === undefined ? null : parseRow(stream, writer, row)
-    const known = guessHead(db, stream, writer)
-    if (known?.committed === true && known.seq > (head?.seq ?? 0n) && !db.inTransaction) {
+    const known = guessHead(db, stream, writer)?.acknowledged
+    if (known !== undefined && known.seq > (head?.seq ?? 0n) && !db.inTransaction) {
       throw new LogRegressedError(stream, writer, known)
     }
     return head

@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { checkText } from '#shared'
+import { checkText, MAX_INT64 } from '#shared'
 import type { CommitEvent } from '../index.ts'
 import { hasCode, MeshError } from './errors.ts'
 import { jsonString, utf8 } from './json/canonical-json.ts'
@@ -14,7 +14,7 @@ import { JsonReader } from './json/strict-json.ts'
 import { DOORBELL_PREFIX } from './topic.ts'
 
 const VERSION = 1n
-const MAX_SEQ = 2n ** 63n - 1n
+const MAX_SEQ = MAX_INT64
 /** The longest body, in bytes. */
 const MAX_BYTES = 4_096
 

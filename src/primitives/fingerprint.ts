@@ -9,6 +9,7 @@
 import { checkBytes, typeName } from '../contract/arguments.ts'
 import { quote } from '../contract/errors.ts'
 import { blake3 } from '../hash/chain.ts'
+import { sameBytes } from '../shared/bytes.ts'
 
 /** An ed25519 public key as `node:crypto` holds it, by shape. */
 export interface Ed25519KeyObject {
@@ -76,7 +77,7 @@ export class Fingerprint {
 
   /** Whether `other` is the same identity. */
   equals(other: Fingerprint): boolean {
-    return Buffer.compare(this.#bytes, other.#bytes) === 0
+    return sameBytes(this.#bytes, other.#bytes)
   }
 
   toString(): string {

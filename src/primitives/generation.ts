@@ -57,7 +57,8 @@ function acknowledge(db: Backend, key: string, value: bigint): void {
     values = new BoundedMap(KEPT)
     acknowledged.set(db, values)
   }
-  values.set(key, value)
+  // Commits may be told of in another order than they were made in.
+  if (value > (values.get(key) ?? 0n)) values.set(key, value)
 }
 
 /**
@@ -129,6 +130,7 @@ export class Generation {
   /**
    * Move the counter to `value`, which must not be behind it. One statement, so atomic.
    * @throws NonMonotonicGenerationError when `value` is less than the current one.
+   * @throws GenerationRegressedError when the counter stands behind a value that this backend was given.
    * @throws TypeError, RangeError when `value` is no `bigint` from 0 to 2^63-1.
    */
   set(db: Backend, value: bigint): void {
@@ -145,6 +147,7 @@ export class Generation {
    * Go on only if the counter still has the value that its holder was given. Call it
    * first in a transaction: nobody can bump the counter before that has ended.
    * @throws StaleGenerationError when the counter has moved on.
+   * @throws GenerationRegressedError when it stands behind a value that this backend was given.
    * @throws TypeError outside a transaction, where the answer would be stale at once.
    */
   fence(db: Backend, held: bigint): void {

@@ -7,6 +7,7 @@ import { sameBytes } from '#shared'
 import { type Backend, chainHash, type Entry, type Row } from '../index.ts'
 import type { Ranked } from './fusion.ts'
 import type { Found, Hit, StaleHit, StaleReason } from './question.ts'
+import { placeOf } from './rows.ts'
 import type { Candidate } from './tables.ts'
 
 const AT_ONCE = 64
@@ -40,11 +41,13 @@ function lookUp(db: Backend, candidates: readonly Candidate[]): (Entry | StaleRe
       some.flatMap(({ stream, writer, seq }) => [stream, writer, seq]),
     )
     const byPlace = new Map(
-      rows.map((row) => [`${String(row[0])}\0${String(row[1])}\0${String(row[2])}`, row]),
+      rows.map((row) => [
+        placeOf({ stream: String(row[0]), writer: String(row[1]), seq: BigInt(String(row[2])) }),
+        row,
+      ]),
     )
     for (const candidate of some) {
-      const { stream, writer, seq } = candidate
-      found.push(checked(candidate, byPlace.get(`${stream}\0${writer}\0${seq}`)))
+      found.push(checked(candidate, byPlace.get(placeOf(candidate))))
     }
   }
   return found

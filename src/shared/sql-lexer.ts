@@ -36,7 +36,7 @@ function pattern(source: RegExp): (sql: string, at: number) => number {
 
 const RULES: Readonly<Record<Dialect, Rules>> = {
   sqlite: [
-    ['space', pattern(/[ \t\n\f\r\ufeff]+/y)],
+    ['space', pattern(/[ \t\n\v\f\r\ufeff]+/y)],
     ['word', pattern(/[A-Za-z_\u0080-\uffff][A-Za-z0-9_$\u0080-\uffff]*/y)],
     ['parameter', pattern(/\?\d*|[:@$][A-Za-z0-9_$\u0080-\uffff]+/y)],
     ['quoted', quoted("'", "'")],

@@ -7,13 +7,19 @@
  *
  * @module
  */
-import fs from 'node:fs'
 import type { DatabaseSync } from 'node:sqlite'
 import { checkParams } from '../contract/arguments.ts'
 import type { Backend, Row, Value } from '../contract/backend.ts'
 import type { CommitEvent } from '../contract/entry.ts'
-import { ClosedError, quote, type StoreError, TwoLibrariesError } from '../contract/errors.ts'
+import {
+  BackendError,
+  ClosedError,
+  quote,
+  type StoreError,
+  TwoLibrariesError,
+} from '../contract/errors.ts'
 import { TransactionScope } from '../contract/transaction.ts'
+import { checkTarget, placeFile } from './backup.ts'
 import { sqlite } from './builtin.ts'
 import {
   driverOf,
@@ -31,10 +37,9 @@ import {
   setBusyTimeout,
   setDurability,
 } from './file.ts'
-import { FileGuard, identityOf } from './file-guard.ts'
-import { isOpenElsewhere, leaveOpen, noteLibrary } from './open-descriptors.ts'
+import { type FileGuard, guardFile } from './file-guard.ts'
+import { leaveOpen } from './open-descriptors.ts'
 import { SqliteSession } from './session.ts'
-import { isSuspect, Utf8Check } from './utf8-check.ts'
 import { watchFile } from './watch.ts'
 
 /** What may be set on a connection that the consumer opened; nothing is set unless asked. */
@@ -54,7 +59,6 @@ export class SqliteBackend<C extends SqliteConnection = SqliteConnection> implem
   #guard: FileGuard | undefined
   /** Why nothing is done any more: the file is not the store's, or not safe. */
   #refusal: StoreError | undefined
-  #forgetLibrary: () => void = () => {}
   #closed = false
 
   private constructor(connection: C, owned: boolean, file?: OpenedFile) {
@@ -158,24 +162,16 @@ export class SqliteBackend<C extends SqliteConnection = SqliteConnection> implem
   query(sql: string, params: readonly Value[] = []): Row[] {
     const statement = this.#prepare(sql)
     checkParams(params, sql, statement.parameters)
-    // Always all(): get() and run() on RETURNING never checkpoint and can swallow a failed commit.
-    const rows = this.#session.wait(() => statement.all(params))
+    const rows = this.#session.query(sql, statement, params)
     this.#checkFile(statement)
-    if (!rows.some(isSuspect)) return rows
-    const check = new Utf8Check(sql, (castSql) => this.#freshRows(castSql, params))
-    try {
-      for (let i = 0; i < rows.length; i++) check.row(i, rows[i] as Row)
-    } finally {
-      check.end()
-    }
     return rows
   }
 
   iterate(sql: string, params: readonly Value[] = []): IterableIterator<Row> {
     const statement = this.#prepare(sql)
-    this.#session.take(sql)
     checkParams(params, sql, statement.parameters)
-    return this.#rows(sql, statement, params)
+    const atEnd = () => this.#checkFile(statement)
+    return this.#session.iterate(sql, statement, params, () => this.#assertOpen(), atEnd)
   }
 
   transaction<T>(work: () => T): T {
@@ -207,6 +203,39 @@ export class SqliteBackend<C extends SqliteConnection = SqliteConnection> implem
     return this.path === undefined ? undefined : watchFile(this.path, ring, onLost)
   }
 
+  /**
+   * Copy the store into a new file, in one consistent state, while others write. The copy is checked
+   * by SQLite and by `check`, flushed, and only then gets its name; it is readable by its owner alone.
+   * Never copy the files of an open store by hand, least of all from inside of a process that has it
+   * open: that drops SQLite's locks.
+   * @param check Looks at the copy before it gets its name; a throw ends the backup.
+   * @throws BackendError where a file of that name is, or the copy is not sound: nothing is left.
+   * @throws TypeError inside a transaction or snapshot.
+   *
+   * @example
+   * ```ts
+   * db.backup('fleet-backup.db', (copy) => WriterLog.verifyAll(copy))
+   * ```
+   */
+  backup(path: string, check: (copy: SqliteBackend) => void = () => {}): void {
+    this.#assertOpen()
+    const file = checkTarget(path)
+    if (this.#driver.inTransaction) {
+      throw new TypeError('backup() must be called outside of transaction() and snapshot()')
+    }
+    const make = (made: string) => void this.query('VACUUM INTO ?', [made])
+    placeFile(file, make, (made) => {
+      const copy = SqliteBackend.open(made, { readOnly: true })
+      try {
+        const problems = copy.query('PRAGMA integrity_check(1)').join()
+        if (problems !== 'ok') throw new BackendError(`the copy is not sound: ${problems}`)
+        check(copy)
+      } finally {
+        copy.close()
+      }
+    })
+  }
+
   /** @throws TypeError inside a transaction or snapshot. */
   close(): void {
     if (this.#closed) return
@@ -214,8 +243,7 @@ export class SqliteBackend<C extends SqliteConnection = SqliteConnection> implem
       throw new TypeError('close() must be called outside of transaction() and snapshot()')
     }
     this.#closed = true
-    this.#session.clear()
-    this.#forgetLibrary()
+    this.#session.end()
     const isShared = (this.#guard?.libraries() ?? 1) > 1
     this.#guard?.close()
     if (!this.#owned || !this.#driver.isOpen) return
@@ -225,33 +253,6 @@ export class SqliteBackend<C extends SqliteConnection = SqliteConnection> implem
 
   [Symbol.dispose](): void {
     this.close()
-  }
-
-  *#rows(sql: string, statement: SqliteStatement, bound: readonly Value[]): Generator<Row> {
-    const check = new Utf8Check(sql, (castSql) => this.#freshRows(castSql, bound))
-    let rows: IterableIterator<Row> | undefined
-    try {
-      rows = this.#session.call(() => statement.iterate(bound))
-      for (let i = 0; ; i++) {
-        const step = () => rows?.next()
-        const next = i === 0 ? this.#session.wait(step) : this.#session.call(step)
-        // A driver may end quietly when it is closed meanwhile; fewer rows must not pass for all.
-        this.#assertOpen()
-        if (next === undefined || next.done) break
-        check.row(i, next.value)
-        yield next.value
-      }
-    } finally {
-      check.end()
-      if (this.#driver.isOpen) {
-        rows?.return?.()
-        if (!this.#closed) this.#session.give(sql, statement)
-      }
-    }
-  }
-
-  *#freshRows(sql: string, bound: readonly Value[]): Generator<Row> {
-    yield* this.#session.call(() => this.#driver.prepare(sql).iterate(bound))
   }
 
   #enterSnapshot(): () => void {
@@ -267,21 +268,20 @@ export class SqliteBackend<C extends SqliteConnection = SqliteConnection> implem
     }
   }
 
-  /** Look after the files from now on. @throws TwoLibrariesError. */
+  /** Look after the files from now on. @throws TwoLibrariesError, FileReplacedError. */
   #watchOver(path: string, isEveryCommit: boolean): void {
     const isWal = () => this.#driver.prepare('PRAGMA journal_mode').all([])[0]?.[0] === 'wal'
-    // The first read makes the files beside the database.
-    this.#session.wait(() => this.#driver.prepare('SELECT 1 FROM sqlite_schema LIMIT 1').all([]))
-    const library: unknown = this.#connection.constructor
-    this.#guard = new FileGuard({ path: fs.realpathSync(path), isEveryCommit, library, isWal })
-    const file = identityOf(path) ?? path
-    if (isOpenElsewhere(file, library) || this.#guard.libraries() > 1) {
+    try {
+      // The first read makes the files beside the database.
+      this.#session.wait(() => this.#driver.prepare('SELECT 1 FROM sqlite_schema LIMIT 1').all([]))
+      const library: unknown = this.#connection.constructor
+      this.#guard = guardFile({ path, isEveryCommit, library, isWal })
+    } catch (error) {
       // To close it would take the other library's locks and its WAL away.
-      this.#guard.close()
-      if (this.#owned) leaveOpen(this.#connection, this.#guard.path)
-      throw new TwoLibrariesError(path)
+      if (error instanceof TwoLibrariesError && this.#owned) leaveOpen(this.#connection, error.path)
+      else if (this.#owned) this.#driver.close()
+      throw error
     }
-    this.#forgetLibrary = noteLibrary(file, library)
   }
 
   /** Behind a statement that was committed by itself. @throws FileReplacedError, TwoLibrariesError. */

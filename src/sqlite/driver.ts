@@ -29,7 +29,7 @@ export interface SqliteStatement {
   /** How many `?` it has; undefined where its parameters are numbered or named. */
   readonly parameters: number | undefined
   readonly returnsRows: boolean
-  /** Whether it may change rows, by the word that it begins with. */
+  /** Whether it may store something, by the word that it begins with. */
   readonly writes: boolean
   run(params: readonly Value[]): number
   all(params: readonly Value[]): Row[]
@@ -57,7 +57,8 @@ export function driverOf(connection: SqliteConnection): SqliteDriver {
   )
 }
 
-const WRITES: ReadonlySet<string> = new Set(['WITH', 'INSERT', 'REPLACE', 'UPDATE', 'DELETE'])
+const COUNTED: ReadonlySet<string> = new Set(['WITH', 'INSERT', 'REPLACE', 'UPDATE', 'DELETE'])
+const READS: ReadonlySet<string> = new Set(['SELECT', 'VALUES', 'EXPLAIN', 'PRAGMA'])
 
 function nodeDriver(connection: DatabaseSync): SqliteDriver {
   return {
@@ -72,17 +73,18 @@ function nodeDriver(connection: DatabaseSync): SqliteDriver {
     prepare(sql) {
       const statement = connection.prepare(sql)
       checkSingle(sql, statement.sourceSQL)
-      const writes = WRITES.has(firstWord(sql, 'sqlite'))
+      const verb = firstWord(sql, 'sqlite')
+      const isCounted = COUNTED.has(verb)
       statement.setReadBigInts(true)
       statement.setReturnArrays(true)
       return {
         parameters: parametersOf(sql),
         returnsRows: statement.columns().length > 0,
-        writes,
+        writes: !READS.has(verb),
         // Other statements would report the count of the one before them.
         run: (params) => {
           const { changes } = statement.run(...params)
-          return writes ? Number(changes) : 0
+          return isCounted ? Number(changes) : 0
         },
         // setReturnArrays makes rows arrays, which the declared type does not know.
         all: (params) => statement.all(...params) as unknown as Row[],
@@ -109,7 +111,7 @@ function betterSqlite3Driver(connection: BetterSqlite3Database): SqliteDriver {
       return {
         parameters: parametersOf(sql),
         returnsRows,
-        writes: WRITES.has(firstWord(sql, 'sqlite')),
+        writes: !READS.has(firstWord(sql, 'sqlite')),
         run: (params) => Number(statement.run(...params).changes),
         all(params) {
           if (returnsRows) return statement.all(...params).map(plainBytes)

@@ -19,7 +19,7 @@ import fs from 'node:fs'
 import { dirname } from 'node:path'
 import type { CommitEvent } from '../contract/entry.ts'
 import { FileReplacedError, type StoreError, TwoLibrariesError } from '../contract/errors.ts'
-import { librariesOn, targetOf } from './open-descriptors.ts'
+import { isOpenElsewhere, librariesOn, noteLibrary, targetOf } from './open-descriptors.ts'
 
 /** At `normal`, a look counts for so long. */
 const LOOK_MS = 10
@@ -35,7 +35,6 @@ const MOST_SCAN_MS = 1_000
 
 /** What a guard has to know of its connection. */
 export interface GuardedFile {
-  /** Absolute, without links. */
   readonly path: string
   /** Look at every commit. */
   readonly isEveryCommit: boolean
@@ -48,6 +47,29 @@ export interface GuardedFile {
 const STAT = { bigint: true, throwIfNoEntry: false } as const
 /** Numbers, which cost less: a time is exact to a quarter of a microsecond. */
 const QUICK = { throwIfNoEntry: false } as const
+
+/**
+ * Watch over the file of a connection that has read.
+ * @throws FileReplacedError where the path names no file any more.
+ * @throws TwoLibrariesError where another library of this process has the file open; its `path` is
+ * the file's own, without links.
+ */
+export function guardFile(file: GuardedFile): FileGuard {
+  let path: string
+  try {
+    path = fs.realpathSync(file.path)
+  } catch {
+    throw new FileReplacedError(file.path)
+  }
+  const identity = identityOf(path) ?? path
+  const guard = new FileGuard({ ...file, path })
+  if (isOpenElsewhere(identity, file.library) || guard.libraries() > 1) {
+    guard.close()
+    throw new TwoLibrariesError(path)
+  }
+  guard.onClose = noteLibrary(identity, file.library)
+  return guard
+}
 
 interface Sidecars {
   readonly sharedMemory: string | undefined
@@ -68,7 +90,10 @@ export class FileGuard {
   /** The first entry that was acknowledged since the last good look. */
   #unseen: CommitEvent | undefined
 
-  /** Call it once the connection has read, so that its files are there. */
+  /** Called when the guard is closed. */
+  onClose: () => void = () => {}
+
+  /** @param file Its path is absolute and without links. */
   constructor(file: GuardedFile) {
     this.#file = file
     this.#folderPath = dirname(file.path)
@@ -119,6 +144,12 @@ export class FileGuard {
 
   /** Give the descriptor back; before the connection closes, which may want to delete the file. */
   close(): void {
+    this.onClose()
+    this.onClose = () => {}
+    this.#letGo()
+  }
+
+  #letGo(): void {
     const wal = this.#sidecars?.wal
     this.#sidecars = undefined
     if (typeof wal === 'object') fs.closeSync(wal.descriptor)
@@ -146,7 +177,7 @@ export class FileGuard {
     if (sidecars === undefined || areInPlace(path, sidecars)) return true
     // A connection that left WAL mode has no such files any more.
     if (this.#file.isWal()) return false
-    this.close()
+    this.#letGo()
     return true
   }
 }
@@ -189,7 +220,7 @@ function areInPlace(path: string, { sharedMemory, wal }: Sidecars): boolean {
 }
 
 /** `device:inode` of what has this name now; `undefined` for nothing. */
-export function identityOf(path: string): string | undefined {
+function identityOf(path: string): string | undefined {
   try {
     const stats = fs.statSync(path, STAT)
     return stats && `${stats.dev}:${stats.ino}`

@@ -36,8 +36,8 @@ export function librariesOn(sharedMemory: string, library: unknown): number | un
     return undefined
   }
   const open = descriptors.filter((descriptor) => targetOf(descriptor) === sharedMemory).length
-  const abandoned = leftOpen.get(sharedMemory)
-  return abandoned === undefined || abandoned.constructor === library ? open : open - 1
+  const abandoned = new Set([...(leftOpen.get(sharedMemory) ?? [])].map((each) => each.constructor))
+  return open - [...abandoned].filter((other) => other !== library).length
 }
 
 /** For each file (`device:inode`), the libraries that this thread has it open through, and how often. */
@@ -74,11 +74,12 @@ export function noteLibrary(file: string, library: unknown): () => void {
 }
 
 /** Connections that must not be closed before the process ends. */
-const leftOpen = new Map<string, object>()
+const leftOpen = new Map<string, Set<object>>()
 
 /** Keep a connection open on purpose, and say why. */
 export function leaveOpen(connection: object, path: string): void {
-  leftOpen.set(`${path}-shm`, connection)
+  const kept = leftOpen.get(`${path}-shm`) ?? new Set()
+  leftOpen.set(`${path}-shm`, kept.add(connection))
   process.emitWarning(
     `the connection to ${quote(path)} stays open until this process ends: another SQLite ` +
       'library has the file open, and to close this one would take its locks and its WAL away; ' +

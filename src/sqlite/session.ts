@@ -5,6 +5,7 @@
  * @module
  */
 import { checkText } from '../contract/arguments.ts'
+import type { Row, Value } from '../contract/backend.ts'
 import { quote } from '../contract/errors.ts'
 import { BoundedMap } from '../shared/bounded-map.ts'
 import { firstWord } from '../shared/sql-lexer.ts'
@@ -12,6 +13,7 @@ import type { SqliteDriver, SqliteStatement } from './driver.ts'
 import { translate } from './errors.ts'
 import { setBusyTimeout } from './file.ts'
 import { whileBusy } from './lock-wait.ts'
+import { isSuspect, Utf8Check } from './utf8-check.ts'
 
 const STATEMENTS_KEPT = 128
 const CONTROL: ReadonlySet<string> = new Set([
@@ -28,6 +30,7 @@ export class SqliteSession {
   readonly driver: SqliteDriver
   readonly #statements = new BoundedMap<string, SqliteStatement>(STATEMENTS_KEPT)
   readonly #controls = new Map<string, SqliteStatement>()
+  #isEnded = false
   /** For how long to ask again for a lock, in ms; undefined where SQLite does the waiting. */
   #patienceMs: number | undefined
 
@@ -57,14 +60,71 @@ export class SqliteSession {
     return statement
   }
 
-  /** Take a statement out of the cache while it runs: the same SQL may be run again meanwhile. */
-  take(sql: string): void {
-    this.#statements.delete(sql)
+  /** All rows of a statement. @throws MalformedRowError for stored text that is no UTF-8. */
+  query(sql: string, statement: SqliteStatement, params: readonly Value[]): Row[] {
+    // Always all(): get() and run() on RETURNING never checkpoint and can swallow a failed commit.
+    const rows = this.wait(() => statement.all(params))
+    if (!rows.some(isSuspect)) return rows
+    const check = new Utf8Check(sql, (castSql) => this.#freshRows(castSql, params))
+    try {
+      for (const [i, row] of rows.entries()) check.row(i, row)
+    } finally {
+      check.end()
+    }
+    return rows
   }
 
-  /** Put a statement back that was taken. */
-  give(sql: string, statement: SqliteStatement): void {
-    this.#statements.set(sql, statement)
+  /**
+   * The rows of a statement one at a time. The statement is taken out of the cache while it runs:
+   * the same SQL may be run again meanwhile.
+   * @param assertOpen Throws where the backend was closed.
+   * @param atEnd Called when the statement has run to its end.
+   */
+  iterate(
+    sql: string,
+    statement: SqliteStatement,
+    params: readonly Value[],
+    assertOpen: () => void,
+    atEnd: () => void,
+  ): IterableIterator<Row> {
+    this.#statements.delete(sql)
+    return this.#rows(sql, statement, params, assertOpen, atEnd)
+  }
+
+  *#rows(
+    sql: string,
+    statement: SqliteStatement,
+    params: readonly Value[],
+    assertOpen: () => void,
+    atEnd: () => void,
+  ): Generator<Row> {
+    const check = new Utf8Check(sql, (castSql) => this.#freshRows(castSql, params))
+    let rows: IterableIterator<Row> | undefined
+    try {
+      rows = this.call(() => statement.iterate(params))
+      for (let i = 0; ; i++) {
+        const step = () => rows?.next()
+        const next = i === 0 ? this.wait(step) : this.call(step)
+        // A driver may end quietly when it is closed meanwhile; fewer rows must not pass for all.
+        assertOpen()
+        if (next === undefined || next.done) {
+          atEnd()
+          break
+        }
+        check.row(i, next.value)
+        yield next.value
+      }
+    } finally {
+      check.end()
+      if (this.driver.isOpen) {
+        rows?.return?.()
+        if (!this.#isEnded) this.#statements.set(sql, statement)
+      }
+    }
+  }
+
+  *#freshRows(sql: string, params: readonly Value[]): Generator<Row> {
+    yield* this.call(() => this.driver.prepare(sql).iterate(params))
   }
 
   /** Run transaction control or a pragma of ours. Kept apart: what the cache holds, a caller may run. */
@@ -79,8 +139,9 @@ export class SqliteSession {
     this.wait(() => prepared.run([]))
   }
 
-  /** Forget every statement. */
-  clear(): void {
+  /** Forget every statement, for good. */
+  end(): void {
+    this.#isEnded = true
     this.#statements.clear()
     this.#controls.clear()
   }

@@ -99,7 +99,7 @@ export const verificationCases: readonly ConformanceCase[] = [
     assert.equal(checked, 2)
     assert.deepEqual(WriterLog.verifiedEntries(db, 's', 'w', { from: head }).length, 2)
   }),
-  onStore('shows a cut tail to who has pinned the head', (db) => {
+  onStore('shows a cut tail to a reader that has pinned the head', (db) => {
     fill(db, 600)
     const head = WriterLog.verify(db, 's', 'w')
     db.exec('DELETE FROM _agent_store_log WHERE seq > 590')

@@ -451,6 +451,21 @@ test('a log that lost what was acknowledged is said to have, by head and append'
   assert.equal(WriterLog.entries(db, 's', 'w').length, 0, 'nothing was written')
 })
 
+test('what was appended in a transaction counts as acknowledged once it is committed', () => {
+  using db = opened()
+  append(db, 'one')
+  db.transaction(() => append(db, 'two'))
+  assert.throws(() =>
+    db.transaction(() => {
+      append(db, 'undone')
+      throw new Error('no')
+    }),
+  )
+  assert.equal(WriterLog.head(db, 's', 'w')?.seq, 2n)
+  db.exec('DELETE FROM _agent_store_log WHERE seq = 2')
+  assert.throws(() => append(db, 'three'), LogRegressedError)
+})
+
 test('an entry with another hash in the place of one that was acknowledged is found', () => {
   using db = opened()
   append(db, 'one')

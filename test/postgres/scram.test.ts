@@ -218,6 +218,8 @@ for (const [name, password, prepared] of [
     '\u2168\u{1f600}',
     '\u2168\u{1f600}',
   ],
+  ['an emoji among older symbols leaves it as it is', 'a\u26a1\ufe0f', 'a\u26a1\ufe0f'],
+  ['a symbol that Unicode 3.2 knows is prepared', 'a\u2602\ufe0f', 'a\u2602'],
   ['what would be empty stays as it is', '\u00ad', '\u00ad'],
   ['right to left is prepared', '\u05d0\u00ad1\u05d0', '\u05d01\u05d0'],
 ] as const) {

@@ -262,3 +262,18 @@ test('a value that was rolled back was never acknowledged', () => {
   })
   assert.equal(report.current(db), 4n)
 })
+
+test('a value that is told of late does not hide a later one', () => {
+  using db = opened()
+  const report = new Generation('report')
+  db.transaction(() => {
+    db.afterCommit(() => {
+      db.transaction(() => report.bump(db))
+      report.bump(db)
+    })
+    report.bump(db)
+  })
+  assert.equal(report.current(db), 3n)
+  db.exec('UPDATE _agent_store_meta SET ival = 2')
+  assert.throws(() => report.bump(db), GenerationRegressedError)
+})

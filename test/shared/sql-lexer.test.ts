@@ -46,6 +46,7 @@ for (const [sql, word] of [
   ['', ''],
   ['(select 1)', ''],
   ['begin;', 'BEGIN'],
+  [' \v\n\vbegin', 'BEGIN'],
 ] as const) {
   test(`the first word of ${JSON.stringify(sql)} is ${JSON.stringify(word)}`, () => {
     for (const dialect of DIALECTS) assert.equal(firstWord(sql, dialect), word)

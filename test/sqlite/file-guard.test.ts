@@ -81,6 +81,8 @@ const WRITES: Readonly<Record<string, (db: SqliteBackend) => unknown>> = {
   bump: (db) => new Generation('g').bump(db),
   set: (db) => new Generation('h').set(db, 7n),
   transaction: (db) => db.transaction(() => WriterLog.append(db, 's', 'w', 'x')),
+  iterate: (db) => [...db.iterate("INSERT INTO _agent_store_meta VALUES ('i', 1) RETURNING key")],
+  'a table': (db) => db.exec('CREATE TABLE made (a)'),
   exec: (db) => db.exec('CREATE TABLE IF NOT EXISTS t (a)') + db.exec('INSERT INTO t VALUES (1)'),
 }
 
@@ -160,6 +162,15 @@ test('a connection that leaves WAL mode by itself is not told that its files are
   assert.equal(WriterLog.append(db, 's', 'w', 'x').seq, 2n)
   db.query('PRAGMA journal_mode = WAL')
   assert.equal(WriterLog.append(db, 's', 'w', 'x').seq, 3n)
+})
+
+test('a connection whose file is gone already is refused by a typed error', { skip }, (t) => {
+  const file = temporaryFile(t)
+  const connection = new DatabaseSync(file)
+  connection.exec('PRAGMA journal_mode = WAL; CREATE TABLE t (a)')
+  fs.unlinkSync(file)
+  assert.throws(() => SqliteBackend.fromConnection(connection), FileReplacedError)
+  connection.close()
 })
 
 suite('two SQLite libraries in one process', { skip }, () => {

@@ -2,7 +2,7 @@
  * Write BLAKE3's compression function with its seven rounds one after the other.
  *
  * As a loop it would permute sixteen message words in local variables between rounds, which takes
- * a third as long again. Run as part of `npm run build:kernel`; `test/blake3-compress.test.ts` keeps
+ * a third as long again. Run as part of `npm run build:kernel`; `test/hash/blake3-compress.test.ts` keeps
  * what is committed equal to what this writes.
  */
 import { writeFileSync } from 'node:fs'
@@ -53,7 +53,7 @@ function rounds() {
   return lines
 }
 
-/** The text of `src/blake3-compress.ts`. */
+/** The text of `src/hash/blake3-compress.ts`. */
 export function source() {
   const body = [
     ...words(16, (i) => `const m${i} = block.getInt32(blockAt + ${4 * i}, true)`),

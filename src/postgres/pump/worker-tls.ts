@@ -30,11 +30,11 @@ interface Outcome {
  */
 export function readOn<S extends Socket>(socket: S): S {
   const { _write: write, _writev: writev } = socket
-  // Other runtimes have one of the two, or none.
-  if (write !== undefined) {
+  // Other runtimes have one of the two, or none; Node has null in the place of one.
+  if (typeof write === 'function') {
     socket._write = (chunk, encoding, done) => write.call(socket, chunk, encoding, delayed(done))
   }
-  if (writev !== undefined) {
+  if (typeof writev === 'function') {
     socket._writev = (chunks, done) => writev.call(socket, chunks, delayed(done))
   }
   return socket
