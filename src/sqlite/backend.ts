@@ -27,6 +27,7 @@ import {
   type SqliteDriver,
   type SqliteStatement,
 } from './driver.ts'
+import { settled } from './failed-write.ts'
 import {
   checkOptions,
   type JournalMode,
@@ -150,7 +151,7 @@ export class SqliteBackend<C extends SqliteConnection = SqliteConnection> implem
       throw new TypeError(`sql returns rows; use query() for ${quote(sql)}`)
     }
     checkParams(params, sql, statement.parameters)
-    const changed = this.#session.wait(() => statement.run(params))
+    const changed = settled(this.#driver, () => this.#session.wait(() => statement.run(params)))
     this.#checkFile(statement)
     return changed
   }
@@ -162,7 +163,7 @@ export class SqliteBackend<C extends SqliteConnection = SqliteConnection> implem
   query(sql: string, params: readonly Value[] = []): Row[] {
     const statement = this.#prepare(sql)
     checkParams(params, sql, statement.parameters)
-    const rows = this.#session.query(sql, statement, params)
+    const rows = settled(this.#driver, () => this.#session.query(sql, statement, params))
     this.#checkFile(statement)
     return rows
   }
@@ -176,7 +177,7 @@ export class SqliteBackend<C extends SqliteConnection = SqliteConnection> implem
 
   transaction<T>(work: () => T): T {
     this.#assertOpen()
-    return this.#scope.transaction(work)
+    return settled(this.#driver, () => this.#scope.transaction(work))
   }
 
   snapshot<T>(work: () => T): T {
