@@ -101,7 +101,7 @@ export class FileReplacedError extends StoreError {
   readonly path: string
   /**
    * The first entry that was acknowledged since the file was last seen in its place: it and what
-   * came after may be lost. `undefined` where nothing that was acknowledged is.
+   * came after (counters as well) may be lost. `undefined` where no entry was acknowledged since.
    */
   readonly firstUnseen: CommitEvent | undefined
 

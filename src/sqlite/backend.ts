@@ -275,8 +275,7 @@ export class SqliteBackend<C extends SqliteConnection = SqliteConnection> implem
     try {
       // The first read makes the files beside the database.
       this.#session.wait(() => this.#driver.prepare('SELECT 1 FROM sqlite_schema LIMIT 1').all([]))
-      const library: unknown = this.#connection.constructor
-      this.#guard = guardFile({ path, isEveryCommit, library, isWal })
+      this.#guard = guardFile({ connection: this.#connection, path, isEveryCommit, isWal })
     } catch (error) {
       // To close it would take the other library's locks and its WAL away.
       if (error instanceof TwoLibrariesError && this.#owned) leaveOpen(this.#connection, error.path)
@@ -287,8 +286,9 @@ export class SqliteBackend<C extends SqliteConnection = SqliteConnection> implem
 
   /** Behind a statement that was committed by itself. @throws FileReplacedError, TwoLibrariesError. */
   #checkFile(statement: SqliteStatement): void {
-    if (this.#guard === undefined || !statement.writes || this.#driver.inTransaction) return
-    this.#checkCommit(this.#guard)
+    if (this.#guard === undefined) return
+    if (statement.setsJournal) this.#guard.renew()
+    if (statement.writes && !this.#driver.inTransaction) this.#checkCommit(this.#guard)
   }
 
   #checkCommit(guard: FileGuard): void {

@@ -31,6 +31,8 @@ export interface SqliteStatement {
   readonly returnsRows: boolean
   /** Whether it may store something, by the word that it begins with. */
   readonly writes: boolean
+  /** Whether it sets the journal mode, and so makes or removes files beside the database. */
+  readonly setsJournal: boolean
   run(params: readonly Value[]): number
   all(params: readonly Value[]): Row[]
   iterate(params: readonly Value[]): IterableIterator<Row>
@@ -58,6 +60,7 @@ export function driverOf(connection: SqliteConnection): SqliteDriver {
 }
 
 const COUNTED: ReadonlySet<string> = new Set(['WITH', 'INSERT', 'REPLACE', 'UPDATE', 'DELETE'])
+const SETS_JOURNAL = /\b(?:journal|locking)_mode\s*[=(]/i
 const READS: ReadonlySet<string> = new Set(['SELECT', 'VALUES', 'EXPLAIN', 'PRAGMA'])
 
 function nodeDriver(connection: DatabaseSync): SqliteDriver {
@@ -81,6 +84,7 @@ function nodeDriver(connection: DatabaseSync): SqliteDriver {
         parameters: parametersOf(sql),
         returnsRows: statement.columns().length > 0,
         writes: !READS.has(verb),
+        setsJournal: SETS_JOURNAL.test(sql),
         // Other statements would report the count of the one before them.
         run: (params) => {
           const { changes } = statement.run(...params)
@@ -112,6 +116,7 @@ function betterSqlite3Driver(connection: BetterSqlite3Database): SqliteDriver {
         parameters: parametersOf(sql),
         returnsRows,
         writes: !READS.has(firstWord(sql, 'sqlite')),
+        setsJournal: SETS_JOURNAL.test(sql),
         run: (params) => Number(statement.run(...params).changes),
         all(params) {
           if (returnsRows) return statement.all(...params).map(plainBytes)

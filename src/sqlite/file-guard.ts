@@ -6,7 +6,8 @@
  * commit, and before the call returns. At `full` it looks at every commit; at `normal`, where a
  * power cut may take the last commits anyway, when its last look is older than 10 ms.
  *
- * A look is one `stat` of the folder, whose time changes with every name in it. Where the time is
+ * A look is one `stat` of the folder, whose times change with every name in it (a copy may set the
+ * one of modification, and nothing sets the other). Where the time is
  * another one, or so new that a second change could hide behind it, the look goes on to each file:
  * a `stat` of the two names whose times no flush depends on, and on Linux the link of a held
  * descriptor of the `-wal`. A `stat` of the `-wal` itself makes its next flush dearer by a quarter.
@@ -19,7 +20,13 @@ import fs from 'node:fs'
 import { dirname } from 'node:path'
 import type { CommitEvent } from '../contract/entry.ts'
 import { FileReplacedError, type StoreError, TwoLibrariesError } from '../contract/errors.ts'
-import { isOpenElsewhere, librariesOn, noteLibrary, targetOf } from './open-descriptors.ts'
+import {
+  descriptorsOn,
+  isOpenElsewhere,
+  librariesOn,
+  noteLibrary,
+  targetOf,
+} from './open-descriptors.ts'
 
 /** At `normal`, a look counts for so long. */
 const LOOK_MS = 10
@@ -35,11 +42,10 @@ const MOST_SCAN_MS = 1_000
 
 /** What a guard has to know of its connection. */
 export interface GuardedFile {
+  readonly connection: object
   readonly path: string
   /** Look at every commit. */
   readonly isEveryCommit: boolean
-  /** The class of the connection, which stands for its library. */
-  readonly library: unknown
   /** Whether the connection is in WAL mode now. */
   isWal(): boolean
 }
@@ -48,13 +54,23 @@ const STAT = { bigint: true, throwIfNoEntry: false } as const
 /** Numbers, which cost less: a time is exact to a quarter of a microsecond. */
 const QUICK = { throwIfNoEntry: false } as const
 
+/** The guards of connections that are in use, and by how many backends. */
+const guards = new WeakMap<object, { readonly guard: FileGuard; users: number }>()
+
 /**
- * Watch over the file of a connection that has read.
- * @throws FileReplacedError where the path names no file any more.
+ * Watch over the file of a connection that has read. Backends on one connection share a guard.
+ * @returns the guard, which its user closes.
+ * @throws FileReplacedError where the path names no file any more, or not that of the connection.
  * @throws TwoLibrariesError where another library of this process has the file open; its `path` is
  * the file's own, without links.
  */
 export function guardFile(file: GuardedFile): FileGuard {
+  const known = guards.get(file.connection)
+  if (known !== undefined) {
+    known.users++
+    if (file.isEveryCommit) known.guard.lookAtEveryCommit()
+    return known.guard
+  }
   let path: string
   try {
     path = fs.realpathSync(file.path)
@@ -63,18 +79,39 @@ export function guardFile(file: GuardedFile): FileGuard {
   }
   const identity = identityOf(path) ?? path
   const guard = new FileGuard({ ...file, path })
-  if (isOpenElsewhere(identity, file.library) || guard.libraries() > 1) {
+  const libraries = guard.libraries()
+  const reason =
+    libraries > 1 || isOpenElsewhere(identity, file.connection)
+      ? new TwoLibrariesError(path)
+      : guard.isOfConnection()
+        ? undefined
+        : new FileReplacedError(path)
+  if (reason !== undefined) {
     guard.close()
-    throw new TwoLibrariesError(path)
+    throw reason
   }
-  guard.onClose = noteLibrary(identity, file.library)
+  noteLibrary(identity, file.connection)
+  guards.set(file.connection, { guard, users: 1 })
   return guard
+}
+
+/** A descriptor of a `-wal`, apart from the guard, so that it can outlive the guard's connection. */
+interface Held {
+  descriptor: number | undefined
+}
+
+/** Gives descriptors back whose connection was dropped without being closed. */
+const dropped = new FinalizationRegistry<Held>(giveBack)
+
+function giveBack(held: Held): void {
+  if (held.descriptor !== undefined) fs.closeSync(held.descriptor)
+  held.descriptor = undefined
 }
 
 interface Sidecars {
   readonly sharedMemory: string | undefined
-  /** A descriptor of the `-wal` and what it is open on, or the identity of the file by its name. */
-  readonly wal: { readonly descriptor: number; readonly target: string } | string | undefined
+  /** What the held descriptor of the `-wal` is open on, or the identity of the file by its name. */
+  readonly wal: string | undefined
 }
 
 /** Watches over the files of one connection. */
@@ -82,23 +119,31 @@ export class FileGuard {
   readonly #file: GuardedFile
   readonly #folderPath: string
   readonly #identity: string | undefined
+  readonly #held: Held = { descriptor: undefined }
+  #isEveryCommit: boolean
   #sidecars: Sidecars | undefined
   #folder: FolderTime | undefined
   #settledAt = Number.POSITIVE_INFINITY
+  /** Whether each file was looked at since the time of the folder has settled. */
+  #isTrusted = false
   #lookedAt = Number.NEGATIVE_INFINITY
   #scanAt = Number.NEGATIVE_INFINITY
   /** The first entry that was acknowledged since the last good look. */
   #unseen: CommitEvent | undefined
 
-  /** Called when the guard is closed. */
-  onClose: () => void = () => {}
-
   /** @param file Its path is absolute and without links. */
   constructor(file: GuardedFile) {
     this.#file = file
+    this.#isEveryCommit = file.isEveryCommit
     this.#folderPath = dirname(file.path)
     this.#identity = identityOf(file.path)
-    this.#sidecars = file.isWal() ? sidecarsOf(file.path) : undefined
+    dropped.register(file.connection, this.#held, this.#held)
+    if (file.isWal()) this.#capture()
+  }
+
+  /** From now on each commit is to survive a power cut. */
+  lookAtEveryCommit(): void {
+    this.#isEveryCommit = true
   }
 
   /** The database, without links. */
@@ -108,7 +153,7 @@ export class FileGuard {
 
   /** An entry is acknowledged. */
   acknowledged(event: CommitEvent): void {
-    if (this.#file.isEveryCommit || this.#unseen !== undefined) return
+    if (this.#isEveryCommit || this.#unseen !== undefined) return
     const { stream, writer, seq, contentHash } = event
     this.#unseen = { stream, writer, seq, contentHash }
   }
@@ -117,7 +162,7 @@ export class FileGuard {
   afterCommit(): StoreError | undefined {
     // Monotonic, and no order comes of it: it bounds how often the file system is asked.
     const now = performance.now()
-    if (!this.#file.isEveryCommit && now - this.#lookedAt < LOOK_MS) return undefined
+    if (!this.#isEveryCommit && now - this.#lookedAt < LOOK_MS) return undefined
     return this.look(now)
   }
 
@@ -138,21 +183,55 @@ export class FileGuard {
 
   /** How many libraries of this process have the file open, as far as the system says. */
   libraries(): number {
-    if (this.#sidecars === undefined) return 1
-    return librariesOn(`${this.#file.path}-shm`, this.#file.library) ?? 1
+    if (this.#sidecars?.sharedMemory === undefined) return 1
+    return librariesOn(`${this.#file.path}-shm`, this.#file.connection) ?? 1
+  }
+
+  /**
+   * Whether the name is that of the connection's file: in WAL mode SQLite itself has the `-wal` of
+   * that name open, unless the name is another file's by now.
+   */
+  isOfConnection(): boolean {
+    if (!this.#file.isWal()) return true
+    const found = descriptorsOn(`${this.#file.path}-wal`)
+    return found === undefined || found > (this.#held.descriptor === undefined ? 0 : 1)
   }
 
   /** Give the descriptor back; before the connection closes, which may want to delete the file. */
   close(): void {
-    this.onClose()
-    this.onClose = () => {}
+    const known = guards.get(this.#file.connection)
+    if (known?.guard === this && --known.users > 0) return
+    guards.delete(this.#file.connection)
     this.#letGo()
+    dropped.unregister(this.#held)
+  }
+
+  /** The connection has set its journal mode: the files beside the database are others now. */
+  renew(): void {
+    this.#letGo()
+    if (this.#file.isWal()) this.#capture()
   }
 
   #letGo(): void {
-    const wal = this.#sidecars?.wal
     this.#sidecars = undefined
-    if (typeof wal === 'object') fs.closeSync(wal.descriptor)
+    giveBack(this.#held)
+  }
+
+  /** Take note of the files beside the database. An exclusive connection has no shared memory. */
+  #capture(): void {
+    const { path } = this.#file
+    const wal = `${path}-wal`
+    let target: string | undefined
+    if (process.platform === 'linux') {
+      try {
+        this.#held.descriptor = fs.openSync(wal, 'r')
+        target = targetOf(this.#held.descriptor)
+      } catch {
+        // No descriptor is left: the name is looked at instead.
+      }
+      if (target === undefined) giveBack(this.#held)
+    }
+    this.#sidecars = { sharedMemory: identityOf(`${path}-shm`), wal: target ?? identityOf(wal) }
   }
 
   /** Whether no name in the folder can have changed since each file was looked at. */
@@ -161,29 +240,51 @@ export class FileGuard {
     const folder = folderTimeOf(this.#folderPath)
     if (folder === undefined) return false
     const isSame =
-      before?.ino === folder.ino && before.dev === folder.dev && before.mtimeMs === folder.mtimeMs
-    if (isSame) return now >= this.#settledAt
+      before?.mtimeMs === folder.mtimeMs &&
+      before.ctimeMs === folder.ctimeMs &&
+      before.ino === folder.ino &&
+      before.dev === folder.dev
+    if (isSame) {
+      if (this.#isTrusted) return true
+      // One more look at each file, behind the last change that this time can stand for.
+      this.#isTrusted = now >= this.#settledAt
+      return false
+    }
     this.#folder = folder
+    this.#isTrusted = false
     // A file system that counts in hundredths of a second, or in seconds, tells too little.
-    const isFine = folder.mtimeMs % 10 !== 0
+    const isFine = folder.ctimeMs % 10 !== 0
     this.#settledAt = isFine ? now + SETTLED_MS : Number.POSITIVE_INFINITY
     return false
   }
 
   #isInPlace(): boolean {
     const { path } = this.#file
-    if (identityOf(path) !== this.#identity) return false
+    if (!isNamed(path, this.#identity)) return false
     const sidecars = this.#sidecars
-    if (sidecars === undefined || areInPlace(path, sidecars)) return true
+    if (sidecars?.wal === undefined) {
+      // The files beside it were made since: another name in the folder brought the look here.
+      if (this.#file.isWal()) this.#capture()
+      return true
+    }
+    if (this.#areInPlace(sidecars)) return true
     // A connection that left WAL mode has no such files any more.
     if (this.#file.isWal()) return false
     this.#letGo()
     return true
   }
+
+  #areInPlace({ sharedMemory, wal }: Sidecars): boolean {
+    const { path } = this.#file
+    if (sharedMemory !== undefined && !isNamed(`${path}-shm`, sharedMemory)) return false
+    const { descriptor } = this.#held
+    if (descriptor !== undefined) return targetOf(descriptor) === wal
+    return wal === undefined || isNamed(`${path}-wal`, wal)
+  }
 }
 
 /** What tells that a name in a folder was made, changed or removed. */
-type FolderTime = Pick<fs.Stats, 'dev' | 'ino' | 'mtimeMs'>
+type FolderTime = Pick<fs.Stats, 'dev' | 'ino' | 'mtimeMs' | 'ctimeMs'>
 
 function folderTimeOf(folder: string): FolderTime | undefined {
   try {
@@ -193,30 +294,14 @@ function folderTimeOf(folder: string): FolderTime | undefined {
   }
 }
 
-function sidecarsOf(path: string): Sidecars {
-  const sharedMemory = identityOf(`${path}-shm`)
-  // An exclusive connection has no shared memory, and nobody else beside it.
-  if (sharedMemory === undefined) return { sharedMemory, wal: undefined }
-  const wal = `${path}-wal`
-  if (process.platform !== 'linux') return { sharedMemory, wal: identityOf(wal) }
-  let descriptor: number
+/** Whether the name is that of this file. A folder that may not be entered any more tells nothing. */
+function isNamed(path: string, identity: string | undefined): boolean {
   try {
-    descriptor = fs.openSync(wal, 'r')
-  } catch {
-    return { sharedMemory, wal: undefined }
+    const stats = fs.statSync(path, STAT)
+    return (stats && `${stats.dev}:${stats.ino}`) === identity
+  } catch (error) {
+    return error instanceof Error && 'code' in error && error.code === 'EACCES'
   }
-  const target = targetOf(descriptor)
-  if (target !== undefined) return { sharedMemory, wal: { descriptor, target } }
-  fs.closeSync(descriptor)
-  return { sharedMemory, wal: identityOf(wal) }
-}
-
-function areInPlace(path: string, { sharedMemory, wal }: Sidecars): boolean {
-  if (sharedMemory !== undefined && identityOf(`${path}-shm`) !== sharedMemory) return false
-  if (wal === undefined) return true
-  return typeof wal === 'string'
-    ? identityOf(`${path}-wal`) === wal
-    : targetOf(wal.descriptor) === wal.target
 }
 
 /** `device:inode` of what has this name now; `undefined` for nothing. */

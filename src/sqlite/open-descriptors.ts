@@ -11,6 +11,7 @@
  */
 import fs from 'node:fs'
 import { quote } from '../contract/errors.ts'
+import { sqlite } from './builtin.ts'
 
 const DESCRIPTORS = '/proc/self/fd'
 
@@ -23,28 +24,33 @@ export function targetOf(descriptor: number | string): string | undefined {
   }
 }
 
-/**
- * How many libraries of this process use the database of this `-shm` file in WAL mode; `undefined`
- * where the system does not show the descriptors of a process (it is not Linux). A library of which
- * only connections are left that {@link leaveOpen} keeps is not counted, unless it is `library`.
- */
-export function librariesOn(sharedMemory: string, library: unknown): number | undefined {
-  let descriptors: readonly string[]
+/** How many descriptors of this process are open on this file; `undefined` where that is not shown. */
+export function descriptorsOn(file: string): number | undefined {
   try {
-    descriptors = fs.readdirSync(DESCRIPTORS)
+    return fs.readdirSync(DESCRIPTORS).filter((each) => targetOf(each) === file).length
   } catch {
     return undefined
   }
-  const open = descriptors.filter((descriptor) => targetOf(descriptor) === sharedMemory).length
-  const abandoned = new Set([...(leftOpen.get(sharedMemory) ?? [])].map((each) => each.constructor))
-  return open - [...abandoned].filter((other) => other !== library).length
 }
 
-/** For each file (`device:inode`), the libraries that this thread has it open through, and how often. */
-type Registry = Map<string, Map<unknown, number>>
+/**
+ * How many libraries of this process use the database of this `-shm` file in WAL mode; `undefined`
+ * where the system does not show the descriptors of a process (it is not Linux). A library of which
+ * only connections are left that {@link leaveOpen} keeps is not counted, unless it is that of `connection`.
+ */
+export function librariesOn(sharedMemory: string, connection: object): number | undefined {
+  const open = descriptorsOn(sharedMemory)
+  if (open === undefined) return undefined
+  const abandoned = new Set([...(leftOpen.get(sharedMemory) ?? [])].map(libraryOf))
+  abandoned.delete(libraryOf(connection))
+  return open - abandoned.size
+}
+
+/** For each file (`device:inode`), the connections that this thread has to it. */
+type Registry = Map<string, Set<WeakRef<object>>>
 
 /** One registry for all copies of this package in a thread. */
-const REGISTRY = Symbol.for('agent-store.sqlite.libraries')
+const REGISTRY = Symbol.for('agent-store.sqlite.connections')
 
 function registry(): Registry {
   const known: unknown = Reflect.get(globalThis, REGISTRY)
@@ -54,23 +60,35 @@ function registry(): Registry {
   return files
 }
 
-/** Whether this thread has the file open through another library than `library`. */
-export function isOpenElsewhere(file: string, library: unknown): boolean {
-  return [...(registry().get(file)?.keys() ?? [])].some((other) => other !== library)
+/** What stands for the SQLite library of a connection: the class that the library has for them. */
+function libraryOf(connection: object): unknown {
+  return connection instanceof sqlite.DatabaseSync ? sqlite.DatabaseSync : connection.constructor
 }
 
-/** Note that `library` has the file open. Returns a function that takes the note back. */
-export function noteLibrary(file: string, library: unknown): () => void {
-  const files = registry()
-  const libraries = files.get(file) ?? new Map<unknown, number>()
-  files.set(file, libraries)
-  libraries.set(library, (libraries.get(library) ?? 0) + 1)
-  return () => {
-    const left = (libraries.get(library) ?? 1) - 1
-    if (left > 0) libraries.set(library, left)
-    else libraries.delete(library)
-    if (libraries.size === 0 && files.get(file) === libraries) files.delete(file)
+function isOpen(connection: object): boolean {
+  if ('isOpen' in connection) return connection.isOpen === true
+  return 'open' in connection && connection.open === true
+}
+
+/** Whether this thread has the file open through another library than that of `connection`. */
+export function isOpenElsewhere(file: string, connection: object): boolean {
+  const connections = registry().get(file)
+  if (connections === undefined) return false
+  for (const reference of connections) {
+    const other = reference.deref()
+    // A connection that was closed or dropped says nothing more of the file.
+    if (other === undefined || !isOpen(other)) connections.delete(reference)
+    else if (libraryOf(other) !== libraryOf(connection)) return true
   }
+  if (connections.size === 0) registry().delete(file)
+  return false
+}
+
+/** Note that `connection` has the file open. */
+export function noteLibrary(file: string, connection: object): void {
+  const files = registry()
+  const connections = files.get(file) ?? new Set()
+  files.set(file, connections.add(new WeakRef(connection)))
 }
 
 /** Connections that must not be closed before the process ends. */

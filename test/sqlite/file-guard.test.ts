@@ -154,6 +154,83 @@ test('what is not ours to judge goes on: checkpoints, other files, other connect
   }
 })
 
+test('a copy that keeps the times of the folder is found as well', { skip }, (t) => {
+  const { db, file } = opened(t, 'open', 'full')
+  waitMs(60)
+  WriterLog.append(db, 's', 'w', 'x')
+  waitMs(60)
+  WriterLog.append(db, 's', 'w', 'x')
+  const { atime, mtime } = fs.statSync(dirname(file))
+  fs.renameSync(file, `${file}.old`)
+  fs.renameSync(`${file}.backup`, file)
+  fs.utimesSync(dirname(file), atime, mtime)
+  assert.throws(() => WriterLog.append(db, 's', 'w', 'x'), FileReplacedError)
+})
+
+test('files that are made beside the database later are watched as well', { skip }, (t) => {
+  const file = temporaryFile(t)
+  const connection = new DatabaseSync(file)
+  const db = SqliteBackend.fromConnection(connection)
+  t.after(() => db.close())
+  WriterLog.ensureSchema(db)
+  WriterLog.append(db, 's', 'w', '1')
+  connection.exec('PRAGMA journal_mode = WAL')
+  WriterLog.append(db, 's', 'w', '2')
+  fs.unlinkSync(`${file}-wal`)
+  assert.throws(() => WriterLog.append(db, 's', 'w', '3'), FileReplacedError)
+})
+
+test('a journal mode that is set there and back again is no alarm', { skip }, (t) => {
+  const { db, file } = opened(t, 'open', 'full')
+  db.query('PRAGMA journal_mode = DELETE')
+  db.query('PRAGMA page_size = 8192')
+  db.exec('VACUUM')
+  db.query('PRAGMA journal_mode = WAL')
+  assert.equal(WriterLog.append(db, 's', 'w', 'x').seq, 2n)
+  fs.unlinkSync(`${file}-wal`)
+  assert.throws(() => WriterLog.append(db, 's', 'w', 'x'), FileReplacedError)
+})
+
+test('a class of the caller on top of a driver is the same library', { skip }, (t) => {
+  class Traced extends DatabaseSync {}
+  const { file } = opened(t, 'open', 'full')
+  const connection = new Traced(file)
+  const db = SqliteBackend.fromConnection(connection)
+  assert.equal(WriterLog.append(db, 's', 'w', 'x').seq, 2n)
+  db.close()
+  connection.close()
+})
+
+test('descriptors are given back, however the backends end', {
+  skip: skip || (process.platform !== 'linux' && 'only Linux shows the descriptors of a process'),
+}, (t) => {
+  const { file } = opened(t, 'open', 'full')
+  const descriptors = () => fs.readdirSync('/proc/self/fd').length
+  const before = descriptors()
+  const connection = new DatabaseSync(file)
+  for (let i = 0; i < 100; i++)
+    WriterLog.append(SqliteBackend.fromConnection(connection), 's', 'w', 'x')
+  for (let i = 0; i < 50; i++) SqliteBackend.open(file).close()
+  // Those of the one connection that is open: the database, its -wal, and the guard's own.
+  assert.ok(descriptors() - before <= 4, `${descriptors() - before} more`)
+  connection.close()
+})
+
+test('a connection whose file has another name by now is refused', {
+  skip: skip || (process.platform !== 'linux' && 'only Linux shows the descriptors of a process'),
+}, (t) => {
+  const file = temporaryFile(t)
+  const connection = new DatabaseSync(file)
+  connection.exec('PRAGMA journal_mode = WAL; CREATE TABLE t (a)')
+  fs.copyFileSync(file, `${file}.copy`)
+  fs.renameSync(file, `${file}.old`)
+  fs.renameSync(`${file}-wal`, `${file}.old-wal`)
+  fs.renameSync(`${file}-shm`, `${file}.old-shm`)
+  fs.renameSync(`${file}.copy`, file)
+  assert.throws(() => SqliteBackend.fromConnection(connection), FileReplacedError)
+  connection.close()
+})
+
 test('a connection that leaves WAL mode by itself is not told that its files are gone', {
   skip,
 }, (t) => {
