@@ -14,6 +14,7 @@ import type { Backend, Value } from '../contract/backend.ts'
 import type { Entry, Head } from '../contract/entry.ts'
 import { BackendError, ConnectionError, DeadlineError, InDoubtError } from '../contract/errors.ts'
 import { sameHead } from '../shared/head.ts'
+import { guessHead } from '../shared/head-guess.ts'
 import {
   type Append,
   type Attempt,
@@ -27,7 +28,6 @@ import {
   readHead,
   toRow,
 } from './attempt.ts'
-import { guessHead } from './head-guess.ts'
 import { doubtOf, forgetDoubt, keepDoubt } from './in-doubt.ts'
 
 /**

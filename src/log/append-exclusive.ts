@@ -10,6 +10,7 @@ import { MAX_INT64 } from '../contract/arguments.ts'
 import type { Backend } from '../contract/backend.ts'
 import type { Entry, Head } from '../contract/entry.ts'
 import { sameHead } from '../shared/head.ts'
+import { guessHead } from '../shared/head-guess.ts'
 import {
   type Append,
   attemptBehind,
@@ -22,7 +23,6 @@ import {
   readHead,
   toRow,
 } from './attempt.ts'
-import { guessHead } from './head-guess.ts'
 
 const INSERT = `INSERT INTO _agent_store_log (${LOG_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)`
 /** Rows of one INSERT, where there are so many: crossing into the driver is a third of its cost. */

@@ -12,10 +12,10 @@
 import type { Backend, Dialect } from '../contract/backend.ts'
 import type { Entry } from '../contract/entry.ts'
 import { announce } from '../primitives/doorbell.ts'
+import { confirmHead, rememberHead } from '../shared/head-guess.ts'
 import { appendContended } from './append-contended.ts'
 import { appendExclusive } from './append-exclusive.ts'
 import { type Append, checkExpected, readHead } from './attempt.ts'
-import { confirmHead, rememberHead } from './head-guess.ts'
 
 const STRATEGIES: Readonly<Record<Dialect, (db: Backend, append: Append) => Entry[]>> = {
   sqlite: appendExclusive,

@@ -19,6 +19,7 @@ import {
   TwoLibrariesError,
 } from '../contract/errors.ts'
 import { TransactionScope } from '../contract/transaction.ts'
+import { forgetHeads } from '../shared/head-guess.ts'
 import { checkTarget, placeFile } from './backup.ts'
 import { sqlite } from './builtin.ts'
 import {
@@ -286,6 +287,7 @@ export class SqliteBackend<C extends SqliteConnection = SqliteConnection> implem
 
   /** Behind a statement that was committed by itself. @throws FileReplacedError, TwoLibrariesError. */
   #checkFile(statement: SqliteStatement): void {
+    if (statement.editsLog) forgetHeads(this)
     if (this.#guard === undefined) return
     if (statement.setsJournal) this.#guard.renew()
     if (statement.writes && !this.#driver.inTransaction) this.#checkCommit(this.#guard)

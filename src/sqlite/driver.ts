@@ -33,6 +33,8 @@ export interface SqliteStatement {
   readonly writes: boolean
   /** Whether it sets the journal mode, and so makes or removes files beside the database. */
   readonly setsJournal: boolean
+  /** Whether it may change or remove entries of the log. */
+  readonly editsLog: boolean
   run(params: readonly Value[]): number
   all(params: readonly Value[]): Row[]
   iterate(params: readonly Value[]): IterableIterator<Row>
@@ -60,6 +62,8 @@ export function driverOf(connection: SqliteConnection): SqliteDriver {
 }
 
 const COUNTED: ReadonlySet<string> = new Set(['WITH', 'INSERT', 'REPLACE', 'UPDATE', 'DELETE'])
+const EDITS: ReadonlySet<string> = new Set(['DELETE', 'UPDATE', 'REPLACE', 'DROP', 'WITH'])
+const NAMES_LOG = /\b_agent_store_log\b/i
 const SETS_JOURNAL = /\b(?:journal|locking)_mode\s*[=(]/i
 const READS: ReadonlySet<string> = new Set(['SELECT', 'VALUES', 'EXPLAIN', 'PRAGMA'])
 
@@ -85,6 +89,7 @@ function nodeDriver(connection: DatabaseSync): SqliteDriver {
         returnsRows: statement.columns().length > 0,
         writes: !READS.has(verb),
         setsJournal: SETS_JOURNAL.test(sql),
+        editsLog: EDITS.has(firstWord(sql, 'sqlite')) && NAMES_LOG.test(sql),
         // Other statements would report the count of the one before them.
         run: (params) => {
           const { changes } = statement.run(...params)
@@ -117,6 +122,7 @@ function betterSqlite3Driver(connection: BetterSqlite3Database): SqliteDriver {
         returnsRows,
         writes: !READS.has(firstWord(sql, 'sqlite')),
         setsJournal: SETS_JOURNAL.test(sql),
+        editsLog: EDITS.has(firstWord(sql, 'sqlite')) && NAMES_LOG.test(sql),
         run: (params) => Number(statement.run(...params).changes),
         all(params) {
           if (returnsRows) return statement.all(...params).map(plainBytes)

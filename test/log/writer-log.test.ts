@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import test from 'node:test'
+import test, { type TestContext } from 'node:test'
 import {
   ConflictError,
   chainHash,
@@ -433,26 +433,45 @@ test('another connection may append in between, and neither leaves a gap', (t) =
   assert.equal(WriterLog.verify(one, 's', 'w')?.seq, 24n)
 })
 
-test('a log that lost what was acknowledged is said to have, by head and append', () => {
+/** A store, and somebody else who can change it behind its back. */
+function withOther(t: TestContext): { db: SqliteBackend; other: SqliteBackend } {
+  const file = join(temporaryFolder(t), 'store.db')
+  const [db, other] = [SqliteBackend.open(file), SqliteBackend.open(file)]
+  t.after(() => {
+    db.close()
+    other.close()
+  })
+  WriterLog.ensureSchema(db)
+  return { db, other }
+}
+
+test('a log that was deleted meanwhile starts anew, where its own backend deleted it', () => {
   using db = opened()
   append(db, 'one')
   append(db, 'two')
-  const lost = { code: 'STORE_LOG_REGRESSED', acknowledged: { seq: 2n } }
+  db.exec('DELETE FROM _agent_store_log')
+  assert.equal(append(db, 'one').seq, 1n)
+})
+
+test('a log that lost what was acknowledged is said to have, by head and append', (t) => {
+  const { db, other } = withOther(t)
+  append(db, 'one')
+  append(db, 'two')
   const isLost = (error: unknown) => {
     assert.ok(error instanceof LogRegressedError)
-    assert.deepEqual([error.code, error.acknowledged.seq], [lost.code, lost.acknowledged.seq])
+    assert.deepEqual([error.code, error.acknowledged.seq], ['STORE_LOG_REGRESSED', 2n])
     return true
   }
-  db.exec('DELETE FROM _agent_store_log WHERE seq = 2')
+  other.exec('DELETE FROM _agent_store_log WHERE seq = 2')
   assert.throws(() => WriterLog.head(db, 's', 'w'), isLost)
   assert.throws(() => append(db, 'three'), isLost)
-  db.exec('DELETE FROM _agent_store_log')
+  other.exec('DELETE FROM _agent_store_log')
   assert.throws(() => append(db, 'three'), isLost)
   assert.equal(WriterLog.entries(db, 's', 'w').length, 0, 'nothing was written')
 })
 
-test('what was appended in a transaction counts as acknowledged once it is committed', () => {
-  using db = opened()
+test('what was appended in a transaction counts as acknowledged once it is committed', (t) => {
+  const { db, other } = withOther(t)
   append(db, 'one')
   db.transaction(() => append(db, 'two'))
   assert.throws(() =>
@@ -462,17 +481,17 @@ test('what was appended in a transaction counts as acknowledged once it is commi
     }),
   )
   assert.equal(WriterLog.head(db, 's', 'w')?.seq, 2n)
-  db.exec('DELETE FROM _agent_store_log WHERE seq = 2')
+  other.exec('DELETE FROM _agent_store_log WHERE seq = 2')
   assert.throws(() => append(db, 'three'), LogRegressedError)
 })
 
-test('an entry with another hash in the place of one that was acknowledged is found', () => {
-  using db = opened()
+test('an entry with another hash in the place of one that was acknowledged is found', (t) => {
+  const { db, other } = withOther(t)
   append(db, 'one')
   append(db, 'two')
-  db.exec('DELETE FROM _agent_store_log WHERE seq = 2')
+  other.exec('DELETE FROM _agent_store_log WHERE seq = 2')
   const prevHash = chainHash(null, utf8('one'))
-  insertRaw(db, ['s', 'w', 2n, prevHash, chainHash(prevHash, utf8('other')), utf8('other')])
+  insertRaw(other, ['s', 'w', 2n, prevHash, chainHash(prevHash, utf8('other')), utf8('other')])
   assert.throws(() => append(db, 'three'), LogRegressedError)
 })
 

@@ -6,9 +6,9 @@
  */
 import type { Backend } from '../contract/backend.ts'
 import type { Head, LogHead } from '../contract/entry.ts'
-import { BoundedMap } from '../shared/bounded-map.ts'
-import { sameBytes } from '../shared/bytes.ts'
-import { logKey } from '../shared/log-key.ts'
+import { BoundedMap } from './bounded-map.ts'
+import { sameBytes } from './bytes.ts'
+import { logKey } from './log-key.ts'
 
 /** Logs remembered for each backend; about 4 MiB. */
 const KEPT = 16_384
@@ -51,4 +51,9 @@ export function confirmHead(db: Backend, { stream, writer, seq, contentHash }: L
   if (known === undefined || (known.acknowledged?.seq ?? 0n) >= seq) return
   const isLast = known.seq === seq && sameBytes(known.contentHash, contentHash)
   known.acknowledged = isLast ? known : { seq, contentHash: contentHash.slice() }
+}
+
+/** The caller itself has changed stored entries by this backend: nothing is known of any head. */
+export function forgetHeads(db: Backend): void {
+  guesses.delete(db)
 }
