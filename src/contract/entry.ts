@@ -1,5 +1,5 @@
 /**
- * What the log holds and what a bell announces: plain types, without code.
+ * Entries, heads and commit events: plain types, without code.
  *
  * @module
  */
@@ -32,7 +32,7 @@ export interface LogName {
 /** A head, and the log whose head it is. */
 export interface LogHead extends Head, LogName {}
 
-/** What a commit announces: where it landed, and its content hash. */
+/** The announcement of a commit: where it landed, and its content hash. */
 export interface CommitEvent extends LogName {
   readonly seq: bigint
   /** 32 bytes. */

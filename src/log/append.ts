@@ -2,7 +2,7 @@
  * Putting entries behind the head of a log, so that there is never a gap, a fork or an
  * acknowledged entry that is lost, however many append as the same writer.
  *
- * What this process remembers of a head between calls is only a guess: the statement that inserts
+ * The head that this process remembers between calls is only a guess: the statement that inserts
  * behind it is guarded by it, and inserts nothing when the log has another head. What happens then
  * depends on the database: `append-exclusive.ts`, where a transaction excludes other writers, and
  * `append-contended.ts`, where it does not.

@@ -1,5 +1,5 @@
 /**
- * What is to be appended, and the entries that come of it behind a head.
+ * An append that is asked for, and the entries that come of it behind a head.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { chainHash } from '../hash/chain.ts'
 import { sameBytes } from '../shared/bytes.ts'
 import { parseHead, sameHead } from '../shared/head.ts'
 
-/** What is to be appended where. */
+/** An append that is asked for: the payloads, and the log that they are for. */
 export interface Append extends LogName {
   readonly payloads: readonly Uint8Array[]
   /** See `AppendOptions.expectedHead`. */

@@ -1,5 +1,5 @@
 /**
- * What can go wrong on the mesh, as a small tree under {@link StoreError}. Nothing that a peer
+ * The failures of the mesh, as a small tree under {@link StoreError}. Nothing that a peer
  * sends makes anything else be thrown.
  *
  * A class of its own has what changes what a caller does next: wait, try again, or give the bus

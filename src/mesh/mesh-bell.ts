@@ -147,7 +147,7 @@ export class MeshBell implements Disposable {
   }
 }
 
-/** What is to be told to one peer, in the order of the telling. */
+/** The bells that wait for one peer, in the order of the telling. */
 interface Lane {
   readonly waiting: BoundedMap<string, { readonly topic: string; readonly body: Uint8Array }>
   sending: Promise<void> | undefined

@@ -1,6 +1,5 @@
 /**
- * What it means for the caller when the answer of a server is lost, or says no: refused, lost, or
- * in doubt.
+ * The meaning of an answer that is lost, or that says no, for the caller: refused, lost, or in doubt.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * What the calling thread and the worker share of a connection: the order to make it, and the
- * memory through which they talk.
+ * A connection as the calling thread and the worker share it: the order to make it, and the memory
+ * through which they talk.
  *
  * @module
  */
@@ -25,7 +25,7 @@ export const CELL = {
   reason: 7,
 } as const
 
-/** What has become of the socket. */
+/** The states of the socket. */
 export const STATE = { connecting: 0, open: 1, ended: 2 } as const
 
 /** PEM texts; `serverName` is the name or address that the certificate must be for. */
@@ -57,5 +57,5 @@ export interface Commission extends SharedMemory {
   readonly target: PumpTarget
 }
 
-/** What the caller's thread posts to the worker: bytes to send, room in the ring, or an end. */
+/** A message of the caller's thread to the worker: bytes to send, room in the ring, or an end. */
 export type Command = Uint8Array | 'drain' | 'close' | 'destroy'

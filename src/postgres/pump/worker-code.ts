@@ -11,7 +11,7 @@ const TLS_REQUEST = Uint8Array.of(0, 0, 0, 8, 4, 210, 22, 47)
 const TLS_ACCEPTED = 83
 const TLS_REFUSED = 78
 
-/** What can come of a handshake. */
+/** The ways in which a handshake ends. */
 
 /**
  * A failed write would close the socket with what the server said before unread. The end of

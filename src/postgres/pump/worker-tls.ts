@@ -16,7 +16,7 @@ const TLS_REQUEST = Uint8Array.of(0, 0, 0, 8, 4, 210, 22, 47)
 const TLS_ACCEPTED = 83
 const TLS_REFUSED = 78
 
-/** What can come of a handshake. */
+/** The ways in which a handshake ends. */
 interface Outcome {
   /** @param certificate The certificate of the server, DER in base64. */
   opened(socket: Socket, certificate: string | undefined): void
