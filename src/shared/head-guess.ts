@@ -1,5 +1,5 @@
 /**
- * What this process last knew of each log's head. A head is only ever a guess: the statement that
+ * The head of each log as this process last knew it. A head is only ever a guess: the statement that
  * uses it checks it, so a rollback or another writer can make it useless, not wrong.
  *
  * @module

@@ -12,7 +12,7 @@
  */
 import type { Dialect } from '../contract/backend.ts'
 
-/** What a token is. A `symbol` is one character that is nothing else: an operator, a digit, … */
+/** The kinds of tokens. A `symbol` is one character that is nothing else: an operator, a digit, … */
 type SqlTokenKind = 'space' | 'comment' | 'word' | 'quoted' | 'parameter' | 'semicolon' | 'symbol'
 
 /** One token: `sql.slice(start, end)`. */
@@ -111,7 +111,7 @@ function enclosed(open: string, close: string): (sql: string, at: number) => num
 }
 
 const DOLLAR_TAG = /\$(?:[A-Za-z_\u0080-\uffff][A-Za-z0-9_\u0080-\uffff]*)?\$/y
-/** What may stand between an escape string and the next one, which continues it. */
+/** The gap between an escape string and the next one, which continues it. */
 const CONTINUATION = /[ \t\f\v]*(?:--[^\n\r]*)?[\n\r](?:[ \t\f\v\n\r]|--[^\n\r]*[\n\r])*(?=')/y
 
 /** PostgreSQL's `E'…'`, in which a backslash escapes, and the strings that continue it. */

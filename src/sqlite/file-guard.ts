@@ -40,7 +40,7 @@ const SCAN_MS = 20
 const SCAN_SHARE = 200
 const MOST_SCAN_MS = 1_000
 
-/** What a guard has to know of its connection. */
+/** A connection, as far as a guard has to know it. */
 export interface GuardedFile {
   readonly connection: object
   readonly path: string
@@ -110,7 +110,7 @@ function giveBack(held: Held): void {
 
 interface Sidecars {
   readonly sharedMemory: string | undefined
-  /** What the held descriptor of the `-wal` is open on, or the identity of the file by its name. */
+  /** The target of the held descriptor of the `-wal`, or the identity of the file by its name. */
   readonly wal: string | undefined
 }
 
@@ -163,11 +163,10 @@ export class FileGuard {
     // Monotonic, and no order comes of it: it bounds how often the file system is asked.
     const now = performance.now()
     if (!this.#isEveryCommit && now - this.#lookedAt < LOOK_MS) return undefined
-    return this.look(now)
+    return this.#look(now)
   }
 
-  /** Look now. */
-  look(now: number = performance.now()): StoreError | undefined {
+  #look(now: number): StoreError | undefined {
     if (!this.#hasSettled(now) && !this.#isInPlace()) {
       return new FileReplacedError(this.#file.path, this.#unseen)
     }
@@ -283,7 +282,7 @@ export class FileGuard {
   }
 }
 
-/** What tells that a name in a folder was made, changed or removed. */
+/** The times of a folder, which tell that a name in it was made, changed or removed. */
 type FolderTime = Pick<fs.Stats, 'dev' | 'ino' | 'mtimeMs' | 'ctimeMs'>
 
 function folderTimeOf(folder: string): FolderTime | undefined {

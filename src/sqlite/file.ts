@@ -56,7 +56,7 @@ export type JournalMode = 'wal' | 'delete' | 'truncate' | 'persist' | 'memory' |
 /** Below this, resetting the WAL can corrupt a file that several connections write. */
 const OLDEST_SAFE = [3, 51, 3] as const
 
-/** What the WAL shrinks to at a checkpoint, after a long reader had let it grow. */
+/** The size to which the WAL shrinks at a checkpoint, after a long reader had let it grow. */
 const WAL_LIMIT_BYTES = 64 * 1024 * 1024
 
 /** An open file. */
@@ -103,7 +103,7 @@ export function openFile(path: string | URL, options: SqliteOptions): OpenedFile
     const read = scalar(connection)
     checkVersion(String(read('SELECT sqlite_version()')))
     setBusyTimeout(connection, busyTimeoutMs)
-    // What the schema of a file calls must not do more than SQLite's own functions do.
+    // A schema is data of the file: it may call no functions but SQLite's own harmless ones.
     connection.exec('PRAGMA trusted_schema = 0')
     if (readOnly) read('SELECT count(*) FROM sqlite_schema')
     else {

@@ -15,7 +15,7 @@ import { sqlite } from './builtin.ts'
 
 const DESCRIPTORS = '/proc/self/fd'
 
-/** What one descriptor is open on; `undefined` where the system does not say. */
+/** Returns the file that a descriptor is open on; `undefined` where the system does not say. */
 export function targetOf(descriptor: number | string): string | undefined {
   try {
     return fs.readlinkSync(`${DESCRIPTORS}/${descriptor}`)
@@ -60,7 +60,7 @@ function registry(): Registry {
   return files
 }
 
-/** What stands for the SQLite library of a connection: the class that the library has for them. */
+/** Returns the class that the SQLite library of a connection has for connections, which stands for the library. */
 function libraryOf(connection: object): unknown {
   return connection instanceof sqlite.DatabaseSync ? sqlite.DatabaseSync : connection.constructor
 }

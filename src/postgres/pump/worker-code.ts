@@ -130,7 +130,7 @@ function flush(connection            )       {
 }
 
 function ended(connection            , code        , message        )       {
-  // What came before the end is for the reader first.
+  // The reader gets the bytes that came before the end first.
   if (connection.backlog.length > 0) connection.ending ??= [code, message]
   else end(connection, code, message)
 }

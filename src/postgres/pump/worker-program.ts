@@ -90,7 +90,7 @@ function flush(connection: Connection): void {
 }
 
 function ended(connection: Connection, code: string, message: string): void {
-  // What came before the end is for the reader first.
+  // The reader gets the bytes that came before the end first.
   if (connection.backlog.length > 0) connection.ending ??= [code, message]
   else end(connection, code, message)
 }
