@@ -73,7 +73,7 @@ export class Consumer {
   /**
    * Move past `entry`. One statement; call it in the transaction that stores what was made
    * of the entry.
-   * @param from Where the cursor is taken to be: for who has processed several entries of the
+   * @param from Where the cursor is taken to be: for a caller that has processed several entries of the
    * log. Default: the entry before.
    * @throws StaleCursorError when it is not there; nothing is moved.
    */

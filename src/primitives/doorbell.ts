@@ -1,5 +1,5 @@
 /**
- * The commit doorbell: tells who shares this process that an entry is there.
+ * The commit doorbell: tells the subscribers of this process that an entry is there.
  *
  * An event is a causal pointer, `(stream, writer, seq)` and the hash found there, never
  * the payload and never a timestamp. A bell is a hint and the log is the truth: who
